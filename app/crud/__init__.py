@@ -1,0 +1,19 @@
+"""Every question to the database: what all entities share, and a module for what is peculiar to each."""
+
+from app.crud import events, registrations, rooms, sessions, speakers, teams, users
+from app.crud.records import get, remove, save, soft_delete, try_save
+
+__all__ = [
+    "events",
+    "get",
+    "registrations",
+    "remove",
+    "rooms",
+    "save",
+    "sessions",
+    "soft_delete",
+    "speakers",
+    "teams",
+    "try_save",
+    "users",
+]

@@ -1,0 +1,23 @@
+"""The tables. Importing this package makes all of them known to the metadata."""
+
+from app.models.base import Base
+from app.models.event import Event
+from app.models.registration import Registration
+from app.models.room import Room
+from app.models.session import Session, session_speakers
+from app.models.speaker import Speaker, event_speakers
+from app.models.team_member import TeamMember
+from app.models.user import User
+
+__all__ = [
+    "Base",
+    "Event",
+    "Registration",
+    "Room",
+    "Session",
+    "Speaker",
+    "TeamMember",
+    "User",
+    "event_speakers",
+    "session_speakers",
+]

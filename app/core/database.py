@@ -1,0 +1,98 @@
+"""The database: one unit of work per request, let in only when a connection and a thread are free."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
+
+from anyio import CancelScope, to_thread
+from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from app.core.gate import Gate
+
+T = TypeVar("T")
+
+
+class Database(Session):
+    """One unit of work: what a request reads and writes, in one transaction.
+
+    It is called ``db`` everywhere, never ``session``: in this domain a session is a talk.
+    """
+
+
+class Store:
+    """The connections to one PostgreSQL, and the only place where transactions begin and end."""
+
+    def __init__(self, url: str, *, pool_size: int, queue_size: int, echo: bool = False) -> None:
+        """Keep up to ``pool_size`` connections to ``url``; let ``queue_size`` requests wait for one."""
+        self.engine: Engine = create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=True,
+            echo=echo,
+            hide_parameters=True,
+            connect_args={"connect_timeout": 5, "application_name": "mis-eventos"},
+        )
+        self.units: sessionmaker[Database] = sessionmaker(
+            self.engine, class_=Database, expire_on_commit=False
+        )
+        self.gate = Gate(pool_size, queue_size)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Database]:
+        """Run one unit of work for the event loop: commit at the end, or leave no trace.
+
+        Raises:
+            Overloaded: too many wait already.
+
+        """
+        async with self.gate:
+            db = self.units()
+            try:
+                yield db
+            except BaseException:
+                await _finish(db.close)
+                raise
+            await _finish(lambda: _commit(db))
+
+    @contextmanager
+    def job(self) -> Iterator[Database]:
+        """Run one unit of work outside a request, in the thread that calls."""
+        db = self.units()
+        try:
+            yield db
+            db.commit()
+        finally:
+            db.close()
+
+    async def run(self, work: Callable[[Database], T]) -> T:
+        """Run ``work`` in a short transaction of its own and return what it returns."""
+        async with self.transaction() as db:
+            return await to_thread.run_sync(work, db)
+
+    @contextmanager
+    def apart(self) -> Iterator[Engine]:
+        """Lend an engine that shares nothing with the requests, so that a probe never waits behind them."""
+        engine = create_engine(self.engine.url, poolclass=NullPool, connect_args={"connect_timeout": 3})
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self.engine.dispose()
+
+
+def _commit(db: Database) -> None:
+    try:
+        db.commit()
+    finally:
+        db.close()
+
+
+async def _finish(end: Callable[[], None]) -> None:
+    # Shielded: a cancelled request still gives its connection back before its place in the gate.
+    with CancelScope(shield=True):
+        await to_thread.run_sync(end)

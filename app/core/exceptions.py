@@ -1,0 +1,340 @@
+"""Every refusal the service can give, as one tree (RFC 9457).
+
+Problem
+├── UntrustedHost                400
+├── Unauthorized                 401
+│   └── BadCredentials
+├── Forbidden                    403
+│   └── WrongPassword
+├── NotFound                     404
+│   ├── NotRegistered
+│   └── UnknownAccount
+├── MethodNotAllowed             405
+├── Conflict                     409
+│   ├── AlreadyCheckedIn
+│   ├── AlreadyOnTeam
+│   ├── AlreadyRegistered
+│   ├── CapacityBelowConfirmed
+│   ├── EmailTaken
+│   ├── EventFull
+│   ├── IllegalStatusChange
+│   ├── LastAdmin
+│   ├── RegistrationClosed
+│   ├── RoomInUse
+│   ├── RoomNameTaken
+│   ├── RoomTaken
+│   ├── RoomTooSmall
+│   ├── SessionOutsideEvent
+│   ├── SpeakerBusy
+│   ├── SpeakerHasSessions
+│   └── UnknownSpeaker
+├── ContentTooLarge              413
+├── UnsupportedMediaType         415
+├── InvalidRequest               422
+├── InternalError                500
+├── Overloaded                   503
+└── Unavailable                  503
+    └── NotMigrated
+
+The class gives the status, the title and the slug of ``type``; the instance gives the sentence that a
+person can act on and the members that a program can. What each means to a client is in
+``docs/problems.md``.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+
+class Problem(Exception):  # noqa: N818 - these are states to report, not errors of ours
+    """Refuse a request for a reason that its sender can act on."""
+
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "The request cannot be served"
+    default_detail: ClassVar[str] = "Check the request against the API's documentation and send it again."
+    headers: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, detail: str | None = None, **members: Any) -> None:
+        """Say what is wrong and what to do (``detail``), with typed ``members`` for programs."""
+        self.detail = detail or self.default_detail
+        self.members = members
+        super().__init__(self.detail)
+
+    @classmethod
+    def slug(cls) -> str:
+        """Name the problem as its ``type`` does: ``EventFull`` is ``event-full``."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", cls.__name__).lower()
+
+    @classmethod
+    def type_uri(cls) -> str:
+        """Return the RFC 9457 ``type``, a relative reference."""
+        return f"/problems/{cls.slug()}"
+
+    def document(self) -> dict[str, Any]:
+        """Return the problem document, without what only the HTTP layer knows."""
+        return {
+            "type": self.type_uri(),
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            **self.members,
+        }
+
+
+class UntrustedHost(Problem):
+    """The Host header names a host that the service does not answer for."""
+
+    title = "Unknown host"
+    default_detail = "This service does not answer under that host name. Check the address, or ALLOW_HOSTS."
+
+
+class Unauthorized(Problem):
+    """No token, or one that does not fit an active account."""
+
+    status = 401
+    title = "Sign in first"
+    default_detail = "Sign in and send the token in the Authorization header, as 'Bearer <token>'."
+    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+
+class BadCredentials(Unauthorized):
+    """The address and the password do not open an active account; which of them is not said."""
+
+    title = "Wrong email or password"
+    default_detail = "No active account has this email and password. Check both and try again."
+
+
+class Forbidden(Problem):
+    """The account is known and has no right to this."""
+
+    status = 403
+    title = "Not allowed"
+    default_detail = "Your account has no right to do this. Ask whoever runs the event, or an administrator."
+
+
+class WrongPassword(Forbidden):
+    """The current password was missing or wrong."""
+
+    title = "The current password is needed"
+    default_detail = "Send your current password in 'current_password' to change the email or the password."
+
+
+class NotFound(Problem):
+    """There is no such thing, or the caller may not know that there is."""
+
+    status = 404
+    title = "Not found"
+    default_detail = "There is nothing here. Check the address and the id."
+
+
+class NotRegistered(NotFound):
+    """The caller holds no live registration here."""
+
+    title = "Not registered"
+    default_detail = "You hold no registration for this event, so there is nothing to cancel."
+
+
+class UnknownAccount(NotFound):
+    """No active account has the address."""
+
+    title = "No such account"
+    default_detail = "No active account has this email. Ask the person to sign up first."
+
+
+class MethodNotAllowed(Problem):
+    """The address exists and does not answer this method."""
+
+    status = 405
+    title = "Method not allowed"
+    default_detail = "This address does not answer this method. The Allow header names those it does."
+
+
+class Conflict(Problem):
+    """The request is well formed and collides with the state of things."""
+
+    status = 409
+    title = "In conflict with the present state"
+    default_detail = "Something has changed meanwhile. Read the resource again and decide anew."
+
+
+class AlreadyCheckedIn(Conflict):
+    """The registration was used at the door and cannot be cancelled."""
+
+    title = "Already checked in"
+    default_detail = "You have been checked in at this event, so the registration can no longer be cancelled."
+
+
+class AlreadyOnTeam(Conflict):
+    """The account is in the event's team, or owns the event."""
+
+    title = "Already on the team"
+    default_detail = "This person is on the event's team already. Remove them first to give another role."
+
+
+class AlreadyRegistered(Conflict):
+    """The caller holds a live registration for this event."""
+
+    title = "Already registered"
+    default_detail = "You are registered for this event already. See GET /registrations/me."
+
+
+class CapacityBelowConfirmed(Conflict):
+    """The new capacity is less than the places given away."""
+
+    title = "Capacity below what is confirmed"
+    default_detail = "More places than that are confirmed. Choose a capacity that holds them all."
+
+
+class EmailTaken(Conflict):
+    """Another account has the address, in whatever case it is written."""
+
+    title = "Email taken"
+    default_detail = "An account with this email exists already. Sign in, or use another address."
+
+
+class EventFull(Conflict):
+    """Every place is taken."""
+
+    title = "The event is full"
+    default_detail = "Every place of this event is taken. Try again when somebody has cancelled."
+
+
+class IllegalStatusChange(Conflict):
+    """The event cannot go from its status to the one asked for."""
+
+    title = "Illegal status change"
+    default_detail = "An event goes from DRAFT to PUBLISHED to FINISHED or CANCELLED, and not back."
+
+
+class LastAdmin(Conflict):
+    """Nobody would be left to administer the service."""
+
+    title = "The last administrator"
+    default_detail = "This is the last active administrator. Make another account ADMIN first."
+
+
+class RegistrationClosed(Conflict):
+    """The event takes no registrations or cancellations now."""
+
+    title = "Registration is closed"
+    default_detail = "This event is not open for registration now."
+
+
+class RoomInUse(Conflict):
+    """Sessions stand in the way of a change to their room; ``sessions`` names them."""
+
+    title = "The room is in use"
+    default_detail = "Sessions are planned in this room. Move them first; 'sessions' names them."
+
+
+class RoomNameTaken(Conflict):
+    """The event has a room of that name, in whatever case it is written."""
+
+    title = "Room name taken"
+    default_detail = "This event has a room of that name already. Choose another name."
+
+
+class RoomTaken(Conflict):
+    """Another session is in the room at that time; ``conflicts`` names it."""
+
+    title = "The room is taken"
+    default_detail = "Another session is in this room at that time. Choose another room or time."
+
+
+class RoomTooSmall(Conflict):
+    """The session has more places than its room."""
+
+    title = "The room is too small"
+    default_detail = "The session has more places than the room. Choose a larger room or fewer places."
+
+
+class SessionOutsideEvent(Conflict):
+    """A session would begin before its event, or end after it."""
+
+    title = "Session outside its event"
+    default_detail = "A session has to begin and end within its event. Move the session or widen the event."
+
+
+class SpeakerBusy(Conflict):
+    """A speaker is in another session at that time; ``conflicts`` names it."""
+
+    title = "A speaker is busy"
+    default_detail = "A speaker is in another session at that time. Choose another time or speaker."
+
+
+class SpeakerHasSessions(Conflict):
+    """The speaker still speaks somewhere; ``sessions`` names where."""
+
+    title = "The speaker has sessions"
+    default_detail = "This speaker is in sessions, named in 'sessions'. Take them off those first."
+
+
+class UnknownSpeaker(Conflict):
+    """A session named speakers that do not exist or are not the actor's to name."""
+
+    title = "Unknown speaker"
+    default_detail = "Some speakers do not exist or are not yours to name; 'speaker_ids' lists them."
+
+
+class ContentTooLarge(Problem):
+    """The body is larger than the service takes."""
+
+    status = 413
+    title = "The body is too large"
+    default_detail = "Send a smaller body."
+
+
+class UnsupportedMediaType(Problem):
+    """The body is of a media type that the route does not read."""
+
+    status = 415
+    title = "Unsupported media type"
+    default_detail = "Send the body as JSON, with 'Content-Type: application/json'."
+
+
+class InvalidRequest(Problem):
+    """The request is malformed; ``errors`` names each fault as ``{pointer, detail}``."""
+
+    status = 422
+    title = "The request is not valid"
+    default_detail = "Some fields are not valid. 'errors' names each and says what is wrong."
+
+    @classmethod
+    def at(cls, field: str, detail: str) -> Self:
+        """Refuse one field of the body, in the shape that a schema's refusals have."""
+        return cls(f"/{field}: {detail}.", errors=[{"pointer": f"/{field}", "detail": detail}])
+
+
+class InternalError(Problem):
+    """The service failed. Nothing inner is shown; the log has it under the request id."""
+
+    status = 500
+    title = "Internal error"
+    default_detail = (
+        "The service failed and nothing was changed. Try again; if it stays, report the request id."
+    )
+
+
+class Overloaded(Problem):
+    """More requests wait than can be served soon."""
+
+    status = 503
+    title = "Too busy"
+    default_detail = "More requests are waiting than can be served soon. Try again in a moment."
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+
+
+class Unavailable(Problem):
+    """The database does not answer, or gave up on the transaction."""
+
+    status = 503
+    title = "Not available now"
+    default_detail = "The database did not answer. Nothing was changed; try again in a moment."
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "2"}
+
+
+class NotMigrated(Unavailable):
+    """The database's schema is not the one that this release needs."""
+
+    title = "The database is not migrated"
+    default_detail = "Run 'events migrate', then ask again."

@@ -1,0 +1,58 @@
+"""Long downloads: read in chunks by key, each in a short transaction of its own, and sent as they come."""
+
+import csv
+import io
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from starlette.responses import StreamingResponse
+
+from app.core.database import Database, Store
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A table to download.
+
+    ``after(db, key)`` returns the next rows, each with its key, beginning above ``key``; none at the end.
+    """
+
+    filename: str
+    columns: Sequence[str]
+    after: Callable[[Database, int], Sequence[tuple[int, Sequence[object]]]]
+
+
+def csv_response(store: Store, export: Export) -> StreamingResponse:
+    """Send ``export`` as CSV (RFC 4180, UTF-8)."""
+    return StreamingResponse(
+        _chunks(store, export),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{export.filename}"'},
+    )
+
+
+async def _chunks(store: Store, export: Export) -> AsyncIterator[str]:
+    yield _lines([export.columns])
+    key = 0
+    while rows := await store.run(lambda db: export.after(db, key)):
+        yield _lines(row for _, row in rows)
+        key = rows[-1][0]
+
+
+def _lines(rows: Iterable[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    text = str(value)
+    # A spreadsheet would run it as a formula.
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

@@ -1,0 +1,206 @@
+"""What every request passes through, as plain ASGI: no task and no queue per request."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core.exceptions import ContentTooLarge, InternalError, UntrustedHost
+from app.core.logging import request_id
+from app.core.problems import problem_response
+
+WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+access = logging.getLogger("app.access")
+logger = logging.getLogger(__name__)
+
+
+class RequestLog:
+    """Give each request an id, accepted if well-formed and made otherwise, and log one line for it.
+
+    The line shows the route's template and not the address, which may hold a secret.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        name = given if WELL_FORMED_ID.fullmatch(given) else uuid.uuid4().hex
+        mark = request_id.set(name)
+        status = 500
+        started = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = name
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_with_id)
+        finally:
+            if access.isEnabledFor(logging.INFO):
+                route = route_template(scope)
+                spent = (time.perf_counter() - started) * 1_000
+                access.info(
+                    "%s %s %d %.1fms",
+                    scope["method"],
+                    route,
+                    status,
+                    spent,
+                    extra={
+                        "method": scope["method"],
+                        "route": route,
+                        "status": status,
+                        "duration_ms": round(spent, 1),
+                    },
+                )
+            request_id.reset(mark)
+
+
+def route_template(scope: Scope) -> str:
+    """Name the route that served a request, ``/events/{event_id}`` for ``/events/7``."""
+    return str(scope.get("state", {}).get("route_template", "(no route)"))
+
+
+class SecurityHeaders:
+    """Tell browsers to take each answer for what it says it is and to run nothing from it."""
+
+    def __init__(self, app: ASGIApp, *, content_security: dict[str, str], strict_transport: bool) -> None:
+        """Wrap ``app``; ``content_security`` gives pages, by path, a policy of their own."""
+        self.app = app
+        self._policies = content_security
+        self._strict_transport = strict_transport
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        policy = self._policies.get(scope["path"], "default-src 'none'; frame-ancestors 'none'")
+        added = [
+            (b"x-content-type-options", b"nosniff"),
+            (b"x-frame-options", b"DENY"),
+            (b"referrer-policy", b"no-referrer"),
+            (b"content-security-policy", policy.encode("latin-1")),
+        ]
+        if self._strict_transport:
+            added.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
+
+        async def send_secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *added]
+            await send(message)
+
+        await self.app(scope, receive, send_secured)
+
+
+class BodyLimit:
+    """Refuse a body over the limit before reading it, or while it comes in if its length was not said."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        """Wrap ``app``; let bodies of ``max_bytes`` through."""
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdigit() and int(length) > self.max_bytes:
+            await problem_response(ContentTooLarge())(scope, receive, send)
+            return
+        read = 0
+
+        async def receive_counted() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self.max_bytes:
+                raise too_large
+            return message
+
+        await self.app(scope, receive_counted, send)
+
+
+class Failures:
+    """Answer what nobody expected with a problem that shows nothing inner, and log it with its trace."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        started = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noted)
+        except Exception:
+            if scope["type"] != "http" or started:
+                raise
+            logger.exception("unexpected failure")
+            await problem_response(InternalError())(scope, receive, send)
+
+
+class TrustedHosts:
+    """Answer only under the names that ALLOW_HOSTS lists, so that no link can be made to point elsewhere.
+
+    Health checks are answered under any name: whoever probes a container knows its address only.
+    """
+
+    def __init__(self, app: ASGIApp, *, allowed: Sequence[str]) -> None:
+        """Wrap ``app``; ``allowed`` holds names, ``*.name`` for its subdomains, or ``*``."""
+        self.app = app
+        self._any = "*" in allowed
+        self._names = frozenset(host.lower() for host in allowed if not host.startswith("*"))
+        self._suffixes = tuple(host[1:].lower() for host in allowed if host.startswith("*."))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        probed = scope["type"] == "http" and scope["path"].startswith("/health/")
+        if scope["type"] == "http" and not self._any and not probed:
+            host = _without_port(Headers(scope=scope).get("host", "")).lower()
+            if host not in self._names and not (self._suffixes and host.endswith(self._suffixes)):
+                await problem_response(UntrustedHost())(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def _without_port(host: str) -> str:
+    return host if host.endswith("]") else re.sub(r":\d*$", "", host)
+
+
+class TrailingSlash:
+    """Serve a path with a trailing slash as the one without, instead of redirecting the client."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and scope["path"] != "/" and scope["path"].endswith("/"):
+            scope["path"] = scope["path"].rstrip("/") or "/"
+        await self.app(scope, receive, send)

@@ -1,0 +1,125 @@
+"""Passwords and access tokens. Knows no table: an account is whatever has the four facts of ``Claims``."""
+
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+from anyio import CapacityLimiter, to_thread
+from jose import JWTError, jwt
+
+from app.core.gate import Gate
+
+with warnings.catch_warnings():
+    # passlib 1.7.4 looks at names that Python 3.13 and argon2-cffi have deprecated; nothing else in it does.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from passlib.hash import argon2
+
+ALGORITHM = "HS256"
+LONGEST_ID = 2_147_483_647
+
+
+class PasswordHasher:
+    """Hash and verify passwords with Argon2id (RFC 9106), slow on purpose: never on the event loop."""
+
+    def __init__(self) -> None:
+        """Take OWASP's parameters for Argon2id: 19 MiB, two passes, one lane."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._scheme = argon2.using(type="ID", memory_cost=19_456, rounds=2, parallelism=1)
+            self._scheme.get_backend()
+
+    def hash(self, password: str) -> str:
+        """Return a salted hash of ``password`` in PHC string format."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return str(self._scheme.hash(password))
+
+    def verify(self, password: str, stored: str | None) -> bool:
+        """Tell whether ``password`` made ``stored``; without one, take as long and say no."""
+        fits = bool(self._scheme.verify(password, stored or self._nobodys))
+        return fits and stored is not None
+
+    @cached_property
+    def _nobodys(self) -> str:
+        return self.hash("nobody has this password")
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenPassword:
+    """What came of the passwords in a request, worked out before its transaction began."""
+
+    checked: str | None
+    fits: bool
+    new_hash: str | None
+
+    def opens(self, stored: str) -> bool:
+        """Tell whether the password given opens the account whose hash is ``stored`` now."""
+        return self.fits and self.checked == stored
+
+
+class Hashing:
+    """Hash on a few threads of its own, so that a storm of logins holds no connection and no other thread."""
+
+    def __init__(self, threads: int, queue: int) -> None:
+        """Use ``threads`` at once; let ``queue`` requests wait for one."""
+        self._hasher = PasswordHasher()
+        self._gate = Gate(threads, queue)
+        self._threads = CapacityLimiter(threads)
+
+    async def hash(self, password: str) -> str:
+        """Return a salted hash of ``password``."""
+        async with self._gate:
+            return await to_thread.run_sync(self._hasher.hash, password, limiter=self._threads)
+
+    async def verify(self, password: str, stored: str | None) -> bool:
+        """Tell whether ``password`` made ``stored``; without one, take as long and say no."""
+        async with self._gate:
+            return await to_thread.run_sync(self._hasher.verify, password, stored, limiter=self._threads)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What an access token says of its account; all of it must still fit."""
+
+    uid: int
+    sub: str
+    ver: int
+
+
+class Tokens:
+    """Issue and read access tokens (JWT, HS256 and nothing else)."""
+
+    def __init__(self, secret: str, lifetime: timedelta) -> None:
+        """Sign with ``secret``; tokens end ``lifetime`` after they were issued."""
+        self._secret = secret
+        self.lifetime = lifetime
+
+    def issue(self, claims: Claims) -> str:
+        """Return a signed token for the account that ``claims`` describes."""
+        now = datetime.now(UTC)
+        payload = {
+            "sub": claims.sub,
+            "uid": claims.uid,
+            "ver": claims.ver,
+            "iat": now,
+            "exp": now + self.lifetime,
+        }
+        return jwt.encode(payload, self._secret, algorithm=ALGORITHM)
+
+    def read(self, token: str) -> Claims | None:
+        """Return what a valid token claims, or None for one that is forged, expired or not ours."""
+        try:
+            payload = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[ALGORITHM],
+                options={"require_exp": True, "require_iat": True},
+            )
+        except JWTError:
+            return None
+        uid, sub, ver = payload.get("uid"), payload.get("sub"), payload.get("ver")
+        whole = type(uid) is int and type(ver) is int and isinstance(sub, str)
+        if not whole or not 0 < uid <= LONGEST_ID:
+            return None
+        return Claims(uid=uid, sub=sub, ver=ver)

@@ -1,0 +1,229 @@
+"""Settings, read once from the environment and ``.env``; an unusable one stops the start and says why."""
+
+import json
+import logging
+import os
+import secrets
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+PROJECT = Path(__file__).resolve().parents[2]
+DATA = PROJECT / ".data"
+
+SHORTEST_SECRET = 32
+FEWEST_DIFFERENT_CHARACTERS = 10
+LOCAL_FRONTENDS = [f"http://{host}:{port}" for host in ("localhost", "127.0.0.1") for port in (5173, 3000)]
+
+logger = logging.getLogger(__name__)
+
+
+class Environment(StrEnum):
+    """Where the service runs."""
+
+    DEV = "dev"
+    PROD = "prod"
+
+
+class EventCreators(StrEnum):
+    """Who may create events."""
+
+    ANYONE = "anyone"
+    ORGANIZERS = "organizers"
+
+
+class InvalidSettings(SystemExit):
+    """Stop the start with one readable message and no traceback."""
+
+
+def _bare(value: Any) -> Any:
+    # `docker run --env-file` hands over the quotes that a shell would have taken away.
+    if isinstance(value, str):
+        value = value.strip()
+        for quote in ("'", '"'):
+            if len(value) > 1 and value[0] == value[-1] == quote:
+                return value[1:-1].strip()
+    return value
+
+
+def _listed(value: Any) -> Any:
+    value = _bare(value)
+    if not isinstance(value, str):
+        return value
+    if value.startswith("["):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError as error:
+            message = "write it as a,b,c or as a JSON list"
+            raise ValueError(message) from error
+    return [item for item in (_bare(part) for part in value.split(",")) if item]
+
+
+CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
+
+
+class Settings(BaseSettings):
+    """Everything an operator can turn; the README explains each."""
+
+    model_config = SettingsConfigDict(
+        env_file=PROJECT / ".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        env_ignore_empty=True,
+    )
+
+    env: Environment = Environment.DEV
+    debug: bool = False
+    database_url: str | None = None
+    secret_key: SecretStr = SecretStr("")
+    secret_key_file: Path | None = None
+    access_token_expire_minutes: int = Field(30, ge=1, le=60 * 24 * 30)
+    api_v1_prefix: str = Field("/api/v1", pattern=r"^(/[A-Za-z0-9_.-]+)+$")
+    cors_origins: CommaSeparated = LOCAL_FRONTENDS
+    allow_hosts: CommaSeparated = ["*"]
+    docs_enabled: bool = True
+    gzip_enabled: bool = True
+    event_creators: EventCreators = EventCreators.ANYONE
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+    max_body_bytes: int = Field(1_048_576, ge=1_024, le=104_857_600)
+    db_pool_size: int = Field(10, ge=1, le=200)
+    db_queue_size: int = Field(1_000, ge=0, le=100_000)
+    hashing_threads: int = Field(2, ge=1, le=64)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_quotes_away(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: _bare(value) for name, value in values.items()}
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("env", "event_creators", "log_format", mode="before")
+    @classmethod
+    def _in_small_letters(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _speak_psycopg2(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            url = make_url(value)
+        except ArgumentError as error:
+            message = "write it as postgresql://user:password@host:5432/name"
+            raise ValueError(message) from error
+        if url.drivername not in {"postgresql+psycopg2", "postgresql", "postgres"}:
+            message = f"only PostgreSQL is supported, not '{url.drivername}'"
+            raise ValueError(message)
+        return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _no_wildcard_with_credentials(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if not origin.startswith(("http://", "https://")) or "*" in origin or origin.count("/") != 2:  # noqa: PLR2004
+                message = f"'{origin}' is not an origin; write https://host or https://host:port"
+                raise ValueError(message)
+        return value
+
+    @field_validator("allow_hosts")
+    @classmethod
+    def _hosts_are_hosts(cls, value: list[str]) -> list[str]:
+        for host in value:
+            if host != "*" and ("*" in host.removeprefix("*.") or "/" in host):
+                message = f"'{host}' is not a host; write api.example.com, *.example.com or *"
+                raise ValueError(message)
+        return value
+
+    @model_validator(mode="after")
+    def _fit_for_production(self) -> Self:
+        if self.env is Environment.PROD:
+            if self.database_url is None:
+                message = (
+                    "DATABASE_URL: set it to your PostgreSQL, as postgresql://user:password@host:5432/name"
+                )
+                raise ValueError(message)
+            if self.debug:
+                message = "DEBUG: it logs every statement; switch it off with ENV=prod"
+                raise ValueError(message)
+        self.secret_key = SecretStr(self._signing_key())
+        return self
+
+    def _signing_key(self) -> str:
+        given = self.secret_key.get_secret_value()
+        if given:
+            name = "SECRET_KEY"
+        elif path := self.secret_key_file or (DATA / "secret_key" if self.env is Environment.DEV else None):
+            name = f"SECRET_KEY_FILE ({path})"
+            given = _kept_secret(path)
+        else:
+            message = "SECRET_KEY: set it to a long random text, e.g. from 'openssl rand -base64 48'"
+            raise ValueError(message)
+        weak = len(given) < SHORTEST_SECRET or len(set(given)) < FEWEST_DIFFERENT_CHARACTERS
+        if weak and self.env is Environment.PROD:
+            message = (
+                f"{name}: too weak to sign tokens; use at least {SHORTEST_SECRET} random characters, "
+                "e.g. from 'openssl rand -base64 48'"
+            )
+            raise ValueError(message)
+        return given
+
+
+def _kept_secret(path: Path) -> str:
+    """Read the signing key kept at ``path``, or make one there that only its owner can read."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        if not path.exists():
+            # Written aside and linked into place: of several workers starting at once one wins, and
+            # none reads half a key.
+            draft.touch(mode=0o600)
+            draft.write_text(secrets.token_urlsafe(48))
+            try:
+                os.link(draft, path)
+                logger.warning("made a new SECRET_KEY and keep it in %s", path)
+            except FileExistsError:
+                pass
+            finally:
+                draft.unlink()
+        return path.read_text().strip()
+    except OSError as error:
+        message = f"SECRET_KEY_FILE: cannot be read or made at {path} ({error.strerror})"
+        raise ValueError(message) from error
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment and ``.env``.
+
+    Raises:
+        InvalidSettings: a value cannot be used; the message names each variable and the reason.
+
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        lines = [_sentence(fault) for fault in error.errors(include_url=False, include_context=False)]
+        raise InvalidSettings("\n".join(["The settings cannot be used:", *lines])) from None
+
+
+def _sentence(fault: Any) -> str:
+    reason = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:
+        return f"  {reason}"
+    return f"  {str(fault['loc'][0]).upper()}: {reason[0].lower()}{reason[1:]}"

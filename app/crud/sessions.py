@@ -1,0 +1,186 @@
+"""Questions about sessions, and what stands in a session's way. A deleted one is not there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import joinedload, selectinload
+
+from app.core.database import Database
+from app.crud.records import attempt, save
+from app.models import Event, Session, TeamMember, session_speakers
+from app.models.enums import EventStatus
+
+KEY = ("session_id", "speaker_id")
+
+
+def _whole() -> Select[tuple[Session]]:
+    """Select sessions with all that is shown of them."""
+    return (
+        select(Session)
+        .where(Session.deleted_at.is_(None))
+        .options(joinedload(Session.place), selectinload(Session.speakers))
+        .order_by(Session.start_at, Session.id)
+        .execution_options(populate_existing=True)
+    )
+
+
+def list_for_event(db: Database, event_id: int) -> list[Session]:
+    """Return an event's sessions in time order."""
+    return list(db.scalars(_whole().where(Session.event_id == event_id)))
+
+
+def get(db: Database, session_id: int) -> Session | None:
+    """Return a session with its room and speakers."""
+    return db.scalar(_whole().where(Session.id == session_id))
+
+
+def lock(db: Database, session_id: int) -> Session | None:
+    """Return a session and keep others from changing it until the end."""
+    found = select(Session).where(Session.id == session_id, Session.deleted_at.is_(None))
+    return db.scalar(found.with_for_update().execution_options(populate_existing=True))
+
+
+def get_event_id(db: Database, session_id: int) -> int | None:
+    """Name the event of a session."""
+    return db.scalar(select(Session.event_id).where(Session.id == session_id, Session.deleted_at.is_(None)))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Where and when a session is to be, and with whom: what others are compared with."""
+
+    session_id: int | None
+    start_at: datetime
+    end_at: datetime
+    room_id: int | None
+    speaker_ids: Sequence[int] | None
+
+    @classmethod
+    def of(
+        cls,
+        session: Session,
+        changes: Mapping[str, Any],
+        speaker_ids: Sequence[int] | None,
+    ) -> Self:
+        """Describe ``session`` as it would be with ``changes``; without ``speaker_ids``, with its own."""
+        return cls(
+            session_id=session.id,
+            start_at=changes.get("start_at", session.start_at),
+            end_at=changes.get("end_at", session.end_at),
+            room_id=changes.get("room_id", session.room_id),
+            speaker_ids=speaker_ids,
+        )
+
+
+def try_put(
+    db: Database,
+    session: Session,
+    changes: Mapping[str, Any],
+    speaker_ids: Sequence[int] | None,
+) -> str | None:
+    """Write a session and exactly those speakers, or return the constraint that refuses it.
+
+    Speakers who leave are taken off before the session moves, and those who come are put on after.
+    """
+
+    def put() -> None:
+        if speaker_ids is not None and session.id is not None:
+            db.execute(
+                delete(session_speakers).where(
+                    session_speakers.c.session_id == session.id,
+                    session_speakers.c.speaker_id.not_in(speaker_ids),
+                )
+            )
+        save(db, session, changes)
+        if speaker_ids:
+            rows = [
+                {
+                    "session_id": session.id,
+                    "speaker_id": speaker_id,
+                    "during": session.during,
+                }
+                for speaker_id in dict.fromkeys(speaker_ids)
+            ]
+            db.execute(insert(session_speakers).values(rows).on_conflict_do_nothing(index_elements=KEY))
+
+    return attempt(db, put)
+
+
+def list_in_room_during(db: Database, planned: Attempt) -> list[Session]:
+    """Return the sessions that hold the room when ``planned`` would."""
+    return _list_in_the_way(db, Session.room_id == planned.room_id, planned)
+
+
+def list_of_speakers_during(db: Database, planned: Attempt) -> list[Session]:
+    """Return the sessions, of whatever event, that hold one of the speakers when ``planned`` would."""
+    links = session_speakers.c
+    if planned.speaker_ids is None:
+        own = session_speakers.alias()
+        whose = links.speaker_id.in_(select(own.c.speaker_id).where(own.c.session_id == planned.session_id))
+    else:
+        whose = links.speaker_id.in_(planned.speaker_ids)
+    return _list_in_the_way(db, Session.id.in_(select(links.session_id).where(whose)), planned)
+
+
+def list_of_speaker(db: Database, speaker_id: int) -> list[Session]:
+    """Return the sessions that a speaker is in, those in deleted events aside."""
+    held = select(session_speakers.c.session_id).where(session_speakers.c.speaker_id == speaker_id)
+    alive = select(Event.id).where(Event.deleted_at.is_(None))
+    return list(db.scalars(_whole().where(Session.id.in_(held), Session.event_id.in_(alive))))
+
+
+def _list_in_the_way(db: Database, condition: ColumnElement[bool], planned: Attempt) -> list[Session]:
+    at_that_time = Session.during.op("&&")(func.tstzrange(planned.start_at, planned.end_at, "[)"))
+    query = _whole().where(condition, at_that_time)
+    if planned.session_id is not None:
+        query = query.where(Session.id != planned.session_id)
+    return list(db.scalars(query))
+
+
+def list_outside(db: Database, event_id: int, start_at: datetime, end_at: datetime) -> list[Session]:
+    """Return an event's sessions that would begin before ``start_at`` or end after ``end_at``."""
+    outside = or_(Session.start_at < start_at, Session.end_at > end_at)
+    return list(db.scalars(_whole().where(Session.event_id == event_id, outside)))
+
+
+def list_in_room(db: Database, room_id: int) -> list[Session]:
+    """Return the sessions planned in a room, in time order."""
+    return list(db.scalars(_whole().where(Session.room_id == room_id)))
+
+
+def list_larger_than(db: Database, room_id: int, capacity: int) -> list[Session]:
+    """Return the sessions in a room that have more places of their own than ``capacity``."""
+    return list(db.scalars(_whole().where(Session.room_id == room_id, Session.own_capacity > capacity)))
+
+
+def list_parallel_in(db: Database, room_id: int) -> list[Session]:
+    """Return the sessions in a room that are held at the same time as another one there."""
+    other = select(Session.id, Session.during, Session.room_id).subquery()
+    overlap = select(other.c.id).where(
+        other.c.room_id == room_id,
+        other.c.id != Session.id,
+        Session.during.op("&&")(other.c.during),
+    )
+    return list(db.scalars(_whole().where(Session.room_id == room_id, overlap.exists())))
+
+
+def leave_rooms(db: Database, room_id: int) -> None:
+    """Take the deleted sessions out of a room, so that it can go."""
+    gone = update(Session).where(Session.room_id == room_id, Session.deleted_at.is_not(None))
+    db.execute(gone.values(room_id=None, room_parallel=None, room_seats=None))
+
+
+def list_visible(db: Database, ids: Sequence[int], viewer_id: int) -> set[int]:
+    """Return which of the sessions someone may see: those of public events and of events they run."""
+    helped = select(TeamMember.event_id).where(TeamMember.user_id == viewer_id)
+    seen = or_(
+        Event.status != EventStatus.DRAFT,
+        Event.created_by == viewer_id,
+        Event.id.in_(helped),
+    )
+    query = select(Session.id).join(Event, Event.id == Session.event_id)
+    return set(db.scalars(query.where(Session.id.in_(ids), seen)))

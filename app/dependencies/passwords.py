@@ -1,0 +1,77 @@
+"""Passwords, hashed and checked before the request's transaction begins, on threads of their own."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import OAuth2PasswordRequestForm
+from pydantic import MISSING, ValidationError
+
+from app import crud
+from app.core.exceptions import BadCredentials
+from app.core.security import Hashing, ProvenPassword
+from app.crud import users
+from app.dependencies.auth import TokenClaims
+from app.dependencies.database import StoreOfApp
+from app.models import User
+from app.schemas.auth import AccountCreate, Credentials
+from app.schemas.users import OwnAccountUpdate
+
+
+async def hashing(request: Request) -> Hashing:
+    """Hand over what hashes."""
+    found: Hashing = request.app.state.hashing
+    return found
+
+
+AppHashing = Annotated[Hashing, Depends(hashing)]
+
+
+async def hashed_password(command: AccountCreate, hashing: AppHashing) -> str:
+    """Hash the password of a new account."""
+    return await hashing.hash(command.password)
+
+
+async def signed_in(command: Credentials, store: StoreOfApp, hashing: AppHashing) -> User:
+    """Return the account that the credentials open; the answer takes as long when there is none."""
+    user = await store.run(partial(users.get_by_email, email=command.email))
+    stored = user.password_hash if user is not None and user.is_active else None
+    fits = await hashing.verify(command.password, stored)
+    if user is None or not fits:
+        raise BadCredentials
+    return user
+
+
+async def signed_in_by_form(
+    form: Annotated[OAuth2PasswordRequestForm, Depends()],
+    store: StoreOfApp,
+    hashing: AppHashing,
+) -> User:
+    """Return the account that an OAuth2 password form opens; its ``username`` is the email."""
+    try:
+        command = Credentials(email=form.username, password=form.password)
+    except ValidationError:
+        raise BadCredentials from None
+    return await signed_in(command, store, hashing)
+
+
+async def proven_password(
+    command: OwnAccountUpdate,
+    claims: TokenClaims,
+    store: StoreOfApp,
+    hashing: AppHashing,
+) -> ProvenPassword:
+    """Check the current password of an account, if one was sent, and hash the new one, if there is one."""
+    checked, fits = None, False
+    if command.current_password is not None:
+        user = await store.run(lambda db: crud.get(db, User, claims.uid))
+        checked = user.password_hash if user is not None else None
+        fits = await hashing.verify(command.current_password, checked)
+    new_hash = None if command.password is MISSING or not fits else await hashing.hash(command.password)
+    return ProvenPassword(checked=checked, fits=fits, new_hash=new_hash)
+
+
+HashedPassword = Annotated[str, Depends(hashed_password)]
+SignedIn = Annotated[User, Depends(signed_in)]
+SignedInByForm = Annotated[User, Depends(signed_in_by_form)]
+PasswordProof = Annotated[ProvenPassword, Depends(proven_password)]

@@ -1,0 +1,30 @@
+"""The ids in paths and queries, and the address of what was made."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import Depends, Path, Query, Request, Response
+
+from app.core.security import LONGEST_ID
+
+EventId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
+SessionId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
+SpeakerId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
+RoomId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
+RegistrationId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
+UserId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
+OfEvent = Annotated[int, Query(alias="event_id", ge=1, le=LONGEST_ID, examples=[1])]
+
+Place = Callable[..., None]
+
+
+async def location(request: Request, response: Response) -> Place:
+    """Let a route say where what it made can be read."""
+
+    def place(route: str, **ids: int) -> None:
+        response.headers["Location"] = str(request.app.url_path_for(route, **ids))
+
+    return place
+
+
+Location = Annotated[Place, Depends(location)]

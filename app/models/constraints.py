@@ -1,0 +1,104 @@
+"""What each constraint of the database means to the person whose request it refused."""
+
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+
+from app.core.exceptions import (
+    AlreadyOnTeam,
+    AlreadyRegistered,
+    Conflict,
+    EmailTaken,
+    EventFull,
+    InvalidRequest,
+    NotFound,
+    Problem,
+    RoomNameTaken,
+    RoomTaken,
+    RoomTooSmall,
+    SessionOutsideEvent,
+    SpeakerBusy,
+    UnknownSpeaker,
+)
+
+ROOM_TAKEN = "ex_sessions_room_holds_one_session"
+SPEAKER_BUSY = "ex_session_speakers_speaker_is_in_one_place"
+INSIDE_EVENT = "ck_sessions_inside_its_event"
+
+CONSTRAINT_PROBLEMS: dict[str, type[Problem]] = {
+    # Refusals that a race can bring about although the service looked first.
+    "uq_users_email": EmailTaken,
+    "ck_events_confirmed_within_capacity": EventFull,
+    "uq_registrations_live": AlreadyRegistered,
+    "pk_team_members": AlreadyOnTeam,
+    "uq_rooms_event_id_name": RoomNameTaken,
+    ROOM_TAKEN: RoomTaken,
+    SPEAKER_BUSY: SpeakerBusy,
+    INSIDE_EVENT: SessionOutsideEvent,
+    "ck_sessions_fits_in_its_room": RoomTooSmall,
+    # What a request refers to has gone, or has changed, meanwhile.
+    "fk_sessions_event_id_events": Conflict,
+    "fk_sessions_room_id_rooms": Conflict,
+    "fk_rooms_event_id_events": NotFound,
+    "fk_registrations_event_id_events": NotFound,
+    "fk_registrations_user_id_users": NotFound,
+    "fk_team_members_event_id_events": NotFound,
+    "fk_team_members_user_id_users": NotFound,
+    "fk_event_speakers_event_id_events": NotFound,
+    "fk_event_speakers_speaker_id_speakers": NotFound,
+    "fk_session_speakers_session_id_sessions": Conflict,
+    "fk_session_speakers_speaker_id_speakers": UnknownSpeaker,
+    "fk_events_created_by_users": NotFound,
+    "fk_speakers_created_by_users": NotFound,
+    # What the schemas refuse first; here for whatever else writes.
+    "ck_users_email_is_lower_case": InvalidRequest,
+    "ck_users_role_is_known": InvalidRequest,
+    "ck_events_ends_after_start": InvalidRequest,
+    "ck_events_capacity_in_range": InvalidRequest,
+    "ck_events_registration_closes_after_opening": InvalidRequest,
+    "ck_events_has_a_name": InvalidRequest,
+    "ck_events_status_is_known": InvalidRequest,
+    "ck_rooms_has_a_name": InvalidRequest,
+    "ck_rooms_capacity_is_positive": InvalidRequest,
+    "ck_sessions_ends_after_start": InvalidRequest,
+    "ck_sessions_has_a_title": InvalidRequest,
+    "ck_sessions_capacity_is_positive": InvalidRequest,
+    "ck_speakers_has_a_name": InvalidRequest,
+    "ck_registrations_status_is_known": InvalidRequest,
+    "ck_team_members_role_is_known": InvalidRequest,
+}
+"""Every constraint that a client's request can meet. One that is not here is a fault of ours: a 500."""
+
+OUR_FAULTS = frozenset(
+    {
+        "ck_events_counters_follow_registrations",
+        "ck_events_waitlist_not_negative",
+        "ck_sessions_room_is_whole",
+        "pk_event_speakers",
+        "pk_events",
+        "pk_registrations",
+        "pk_rooms",
+        "pk_session_speakers",
+        "pk_sessions",
+        "pk_speakers",
+        "pk_users",
+        "uq_events_id_is_live_start_at_end_at",
+        "uq_registrations_ticket_code",
+        "uq_rooms_id_event_id_allow_parallel_seats",
+        "uq_sessions_id_during",
+    }
+)
+"""The constraints that no request can meet unless the service is wrong."""
+
+
+def violated(error: IntegrityError) -> str | None:
+    """Name the constraint that ``error`` is about, or None where the database does not say."""
+    diagnosis: Any = getattr(error.orig, "diag", None)
+    name = getattr(diagnosis, "constraint_name", None)
+    return str(name) if name else None
+
+
+def explain(error: IntegrityError) -> Problem | None:
+    """Turn a violated constraint into the refusal it stands for, or None for a fault of ours."""
+    kind = CONSTRAINT_PROBLEMS.get(violated(error) or "")
+    return kind() if kind else None

@@ -1,0 +1,36 @@
+"""The closed sets of the domain, as they stand in the database and in the contract."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What an account may do beyond its own events."""
+
+    ADMIN = "ADMIN"
+    ORGANIZER = "ORGANIZER"
+    ATTENDEE = "ATTENDEE"
+
+
+class EventStatus(StrEnum):
+    """Where an event stands."""
+
+    DRAFT = "DRAFT"
+    PUBLISHED = "PUBLISHED"
+    CANCELLED = "CANCELLED"
+    FINISHED = "FINISHED"
+
+
+class TeamRole(StrEnum):
+    """What a member of an event's team may do; there is one owner, who made the event."""
+
+    OWNER = "OWNER"
+    MANAGER = "MANAGER"
+    STAFF = "STAFF"
+
+
+class RegistrationStatus(StrEnum):
+    """What a registration is worth."""
+
+    CONFIRMED = "CONFIRMED"
+    WAITLISTED = "WAITLISTED"
+    CANCELLED = "CANCELLED"

@@ -1,0 +1,132 @@
+"""Events, with the counters of their places, which belong to the database."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.models.base import Base, closed_set, one_of
+from app.models.enums import EventStatus
+from app.models.session import Session
+from app.models.user import User
+
+LARGEST_CAPACITY = 1_000_000
+
+STATUS_CHANGES: dict[EventStatus, frozenset[EventStatus]] = {
+    EventStatus.DRAFT: frozenset({EventStatus.PUBLISHED, EventStatus.CANCELLED}),
+    EventStatus.PUBLISHED: frozenset({EventStatus.DRAFT, EventStatus.FINISHED, EventStatus.CANCELLED}),
+    EventStatus.FINISHED: frozenset(),
+    EventStatus.CANCELLED: frozenset(),
+}
+
+
+class Event(Base):
+    """Something people register for.
+
+    ``confirmed_count`` and ``waitlist_count`` are kept by triggers on ``registrations`` and refuse to be
+    written by hand; the CHECK on the first is what makes overselling impossible. ``is_live`` is what
+    sessions copy, so that a cancelled or deleted event blocks no room and no speaker.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        CheckConstraint("end_at > start_at", name="ends_after_start"),
+        CheckConstraint(f"capacity_total BETWEEN 1 AND {LARGEST_CAPACITY}", name="capacity_in_range"),
+        CheckConstraint(
+            "confirmed_count BETWEEN 0 AND capacity_total",
+            name="confirmed_within_capacity",
+        ),
+        CheckConstraint("waitlist_count >= 0", name="waitlist_not_negative"),
+        CheckConstraint(
+            "registration_closes_at > registration_opens_at",
+            name="registration_closes_after_opening",
+        ),
+        CheckConstraint("name <> ''", name="has_a_name"),
+        CheckConstraint(one_of("status", EventStatus), name="status_is_known"),
+        # What sessions refer to: moving or ending the event reaches them through the foreign key.
+        UniqueConstraint("id", "is_live", "start_at", "end_at"),
+        Index(
+            "ix_events_public_by_start",
+            "start_at",
+            "id",
+            postgresql_where=text("status = 'PUBLISHED' AND deleted_at IS NULL"),
+        ),
+        Index("ix_events_created_by", "created_by", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(255))
+    description: Mapped[str | None] = mapped_column(Text)
+    venue: Mapped[str | None] = mapped_column(String(255))
+    start_at: Mapped[datetime]
+    end_at: Mapped[datetime]
+    timezone: Mapped[str] = mapped_column(String(64), server_default="UTC", default="UTC")
+    capacity_total: Mapped[int]
+    confirmed_count: Mapped[int] = mapped_column(server_default=text("0"))
+    waitlist_count: Mapped[int] = mapped_column(server_default=text("0"))
+    waitlist_enabled: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
+    status: Mapped[EventStatus] = mapped_column(
+        closed_set(EventStatus),
+        server_default=EventStatus.PUBLISHED,
+        default=EventStatus.PUBLISHED,
+    )
+    registration_opens_at: Mapped[datetime | None]
+    registration_closes_at: Mapped[datetime | None]
+    created_by: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+    deleted_at: Mapped[datetime | None]
+    is_live: Mapped[bool] = mapped_column(
+        Computed("status <> 'CANCELLED' AND deleted_at IS NULL", persisted=True)
+    )
+
+    owner: Mapped[User] = relationship(lazy="raise")
+    sessions: Mapped[list[Session]] = relationship(
+        primaryjoin="and_(Event.id == foreign(Session.event_id), Session.deleted_at.is_(None))",
+        order_by="Session.start_at, Session.id",
+        lazy="raise",
+        viewonly=True,
+    )
+
+    @property
+    def capacity_available(self) -> int:
+        """Count the places left."""
+        return self.capacity_total - self.confirmed_count
+
+    @property
+    def window(self) -> dict[str, Any]:
+        """Return what a session copies of its event."""
+        return {
+            "event_is_live": self.is_live,
+            "event_start_at": self.start_at,
+            "event_end_at": self.end_at,
+        }
+
+    @property
+    def is_public(self) -> bool:
+        """Tell whether all may see it; a draft is its team's alone."""
+        return self.status is not EventStatus.DRAFT
+
+    def may_become(self, status: EventStatus) -> bool:
+        """Tell whether the event may go to ``status`` from where it stands."""
+        return status is self.status or status in STATUS_CHANGES[self.status]
+
+    def takes_registrations_at(self, now: datetime) -> bool:
+        """Tell whether registration is open at ``now``."""
+        return (
+            self.status is EventStatus.PUBLISHED
+            and now < self.end_at
+            and (self.registration_opens_at is None or self.registration_opens_at <= now)
+            and (self.registration_closes_at is None or now < self.registration_closes_at)
+        )

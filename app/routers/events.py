@@ -1,0 +1,110 @@
+"""Events and those who run them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, status
+
+from app import services
+from app.core.exceptions import (
+    CapacityBelowConfirmed,
+    Forbidden,
+    IllegalStatusChange,
+    NotFound,
+    SessionOutsideEvent,
+    Unauthorized,
+)
+from app.core.pagination import Slice
+from app.core.problems import problems
+from app.dependencies.auth import CurrentUser, Viewer
+from app.dependencies.database import Db
+from app.dependencies.paths import EventId, Location
+from app.dependencies.settings import AppSettings
+from app.models import Event
+from app.schemas.events import (
+    EventCreate,
+    EventQuery,
+    EventRead,
+    EventSummary,
+    EventUpdate,
+)
+from app.schemas.pages import Page
+
+router = APIRouter(prefix="/events", tags=["Events"])
+
+
+@router.get(
+    "",
+    summary="Find events",
+    response_model=Page[EventSummary],
+    responses=problems(Unauthorized),
+)
+def list_events(wanted: Annotated[EventQuery, Query()], db: Db, _: Viewer) -> Slice[Event]:
+    """List the published events, soonest first unless `sort` says otherwise.
+
+    `search` finds part of a name in whatever case; `from` and `to` keep what overlaps that time.
+    """
+    return services.events.list_public(db, wanted)
+
+
+@router.post(
+    "",
+    summary="Create an event",
+    response_model=EventRead,
+    status_code=status.HTTP_201_CREATED,
+    responses=problems(Unauthorized, Forbidden),
+)
+def create_event(
+    command: EventCreate,
+    actor: CurrentUser,
+    db: Db,
+    settings: AppSettings,
+    location: Location,
+) -> Event:
+    """Make an event and own it. It is open for registration at once unless `status` is `DRAFT`."""
+    event = services.events.create(db, actor, command, settings.event_creators)
+    location("read_event", event_id=event.id)
+    return event
+
+
+@router.get(
+    "/{event_id}",
+    summary="One event",
+    response_model=EventRead,
+    responses=problems(Unauthorized, NotFound),
+)
+def read_event(event_id: EventId, viewer: Viewer, db: Db) -> Event:
+    """Show an event with its sessions in time order. A draft is shown to its team only."""
+    return services.events.read(db, viewer, event_id)
+
+
+@router.patch(
+    "/{event_id}",
+    summary="Change an event",
+    response_model=EventRead,
+    responses=problems(
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        IllegalStatusChange,
+        CapacityBelowConfirmed,
+        SessionOutsideEvent,
+    ),
+)
+def edit_event(event_id: EventId, command: EventUpdate, actor: CurrentUser, db: Db) -> Event:
+    """Change what the body names; the rest stays.
+
+    The status goes from `DRAFT` to `PUBLISHED` to `FINISHED` or `CANCELLED`; back to `DRAFT` only while
+    nobody is registered. Cancelling an event cancels its registrations.
+    """
+    return services.events.edit(db, actor, event_id, command)
+
+
+@router.delete(
+    "/{event_id}",
+    summary="Delete an event",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=problems(Unauthorized, Forbidden, NotFound),
+)
+def delete_event(event_id: EventId, actor: CurrentUser, db: Db) -> None:
+    """Delete an event, as its owner. Registrations are cancelled and stay in their owners' lists."""
+    services.events.cancel_and_delete(db, actor, event_id)

@@ -1,0 +1,120 @@
+"""Registrations: places at events."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, status
+from starlette.responses import StreamingResponse
+
+from app import services
+from app.core.exceptions import (
+    AlreadyCheckedIn,
+    AlreadyRegistered,
+    EventFull,
+    Forbidden,
+    NotFound,
+    NotRegistered,
+    RegistrationClosed,
+    Unauthorized,
+)
+from app.core.exports import csv_response
+from app.core.pagination import Slice
+from app.core.problems import problems
+from app.dependencies.auth import CurrentUser
+from app.dependencies.database import Db, StoreOfApp
+from app.dependencies.paths import EventId, Location, RegistrationId
+from app.models import Registration
+from app.schemas.pages import Page
+from app.schemas.registrations import (
+    AttendeeQuery,
+    AttendeeRead,
+    OwnRegistration,
+    OwnRegistrationQuery,
+    RegistrationMade,
+    RegistrationRead,
+)
+
+router = APIRouter(tags=["Registrations"])
+
+
+@router.post(
+    "/registrations/events/{event_id}",
+    summary="Register for an event",
+    status_code=status.HTTP_201_CREATED,
+    responses=problems(Unauthorized, NotFound, EventFull, AlreadyRegistered, RegistrationClosed),
+)
+def register(event_id: EventId, actor: CurrentUser, db: Db, location: Location) -> RegistrationMade:
+    """Take a place. Once this answers 201 the place is yours, whatever happens to the service.
+
+    `overlaps` names other events at the same time where you have a place.
+    """
+    registration = services.registrations.register(db, actor, event_id)
+    location("read_registration", registration_id=registration.id)
+    return registration
+
+
+@router.delete(
+    "/registrations/events/{event_id}",
+    summary="Cancel my registration",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=problems(Unauthorized, NotRegistered, AlreadyCheckedIn, RegistrationClosed),
+)
+def cancel_registration(event_id: EventId, actor: CurrentUser, db: Db) -> None:
+    """Give the place back. Registering again later is a new registration."""
+    services.registrations.cancel(db, actor, event_id)
+
+
+@router.get(
+    "/registrations/me",
+    summary="My registrations",
+    response_model=Page[OwnRegistration],
+    responses=problems(Unauthorized),
+)
+def list_my_registrations(
+    wanted: Annotated[OwnRegistrationQuery, Query()], actor: CurrentUser, db: Db
+) -> Slice[Registration]:
+    """List my registrations with their events, newest first, cancelled ones too."""
+    return services.registrations.list_own(db, actor, wanted)
+
+
+@router.get(
+    "/registrations/{registration_id}",
+    summary="One registration",
+    response_model=RegistrationRead,
+    responses=problems(Unauthorized, NotFound),
+)
+def read_registration(registration_id: RegistrationId, actor: CurrentUser, db: Db) -> Registration:
+    """Show a registration to whose it is and to those who run the event."""
+    return services.registrations.read(db, actor, registration_id)
+
+
+@router.get(
+    "/events/{event_id}/registrations",
+    summary="Attendees of an event",
+    response_model=Page[AttendeeRead],
+    responses=problems(Unauthorized, Forbidden, NotFound),
+)
+def list_attendees(
+    event_id: EventId,
+    wanted: Annotated[AttendeeQuery, Query()],
+    actor: CurrentUser,
+    db: Db,
+) -> Slice[Registration]:
+    """List an event's registrations in the order of acceptance, to those who run it."""
+    return services.registrations.list_attendees(db, actor, event_id, wanted)
+
+
+@router.get(
+    "/events/{event_id}/registrations.csv",
+    summary="Attendees as CSV",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "content": {"text/csv": {"schema": {"type": "string"}}},
+            "description": "All registrations.",
+        },
+        **problems(Unauthorized, Forbidden, NotFound),
+    },
+)
+def export_attendees(event_id: EventId, actor: CurrentUser, db: Db, store: StoreOfApp) -> StreamingResponse:
+    """Download all of an event's registrations, to those who run it."""
+    return csv_response(store, services.registrations.export_attendees(db, actor, event_id))

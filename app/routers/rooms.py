@@ -1,0 +1,65 @@
+"""Rooms of an event."""
+
+from fastapi import APIRouter, status
+
+from app import services
+from app.core.exceptions import (
+    Forbidden,
+    NotFound,
+    RoomInUse,
+    RoomNameTaken,
+    Unauthorized,
+)
+from app.core.problems import problems
+from app.dependencies.auth import CurrentUser, Viewer
+from app.dependencies.database import Db
+from app.dependencies.paths import OfEvent, RoomId
+from app.models import Room
+from app.schemas.rooms import RoomCreate, RoomRead, RoomUpdate
+
+router = APIRouter(prefix="/rooms", tags=["Rooms"])
+
+
+@router.get(
+    "",
+    summary="Rooms of an event",
+    response_model=list[RoomRead],
+    responses=problems(Unauthorized, NotFound),
+)
+def list_rooms(event_id: OfEvent, viewer: Viewer, db: Db) -> list[Room]:
+    """List an event's rooms by name."""
+    return services.rooms.list_for_event(db, viewer, event_id)
+
+
+@router.post(
+    "",
+    summary="Add a room",
+    response_model=RoomRead,
+    status_code=status.HTTP_201_CREATED,
+    responses=problems(Unauthorized, Forbidden, NotFound, RoomNameTaken),
+)
+def create_room(command: RoomCreate, actor: CurrentUser, db: Db) -> Room:
+    """Add a room to an event. Its name is unique in the event, whatever its case."""
+    return services.rooms.create(db, actor, command)
+
+
+@router.patch(
+    "/{room_id}",
+    summary="Change a room",
+    response_model=RoomRead,
+    responses=problems(Unauthorized, Forbidden, NotFound, RoomNameTaken, RoomInUse),
+)
+def edit_room(room_id: RoomId, command: RoomUpdate, actor: CurrentUser, db: Db) -> Room:
+    """Change what the body names. Refused, with the sessions that forbid it, if they would not fit."""
+    return services.rooms.edit(db, actor, room_id, command)
+
+
+@router.delete(
+    "/{room_id}",
+    summary="Delete a room",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=problems(Unauthorized, Forbidden, NotFound, RoomInUse),
+)
+def delete_room(room_id: RoomId, actor: CurrentUser, db: Db) -> None:
+    """Delete a room that no session is planned in."""
+    services.rooms.delete(db, actor, room_id)

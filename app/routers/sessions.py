@@ -1,0 +1,88 @@
+"""Sessions of an event."""
+
+from fastapi import APIRouter, status
+
+from app import services
+from app.core.exceptions import (
+    Forbidden,
+    NotFound,
+    RoomTaken,
+    RoomTooSmall,
+    SessionOutsideEvent,
+    SpeakerBusy,
+    Unauthorized,
+    UnknownSpeaker,
+)
+from app.core.problems import problems
+from app.dependencies.auth import CurrentUser, Viewer
+from app.dependencies.database import Db
+from app.dependencies.paths import Location, OfEvent, SessionId
+from app.models import Session
+from app.schemas.sessions import SessionCreate, SessionRead, SessionUpdate
+
+router = APIRouter(prefix="/sessions", tags=["Sessions"])
+
+CLASHES = (SessionOutsideEvent, RoomTaken, RoomTooSmall, SpeakerBusy, UnknownSpeaker)
+
+
+@router.get(
+    "",
+    summary="Sessions of an event",
+    response_model=list[SessionRead],
+    responses=problems(Unauthorized, NotFound),
+)
+def list_sessions(event_id: OfEvent, viewer: Viewer, db: Db) -> list[Session]:
+    """List an event's sessions in time order."""
+    return services.sessions.list_for_event(db, viewer, event_id)
+
+
+@router.post(
+    "",
+    summary="Plan a session",
+    response_model=SessionRead,
+    status_code=status.HTTP_201_CREATED,
+    responses=problems(Unauthorized, Forbidden, NotFound, *CLASHES),
+)
+def schedule_session(command: SessionCreate, actor: CurrentUser, db: Db, location: Location) -> Session:
+    """Plan a session within its event.
+
+    `room` is a name; an unknown one makes the room. A room holds one session at a time unless it allows
+    parallel ones, and a speaker is in one place at a time across all events: `conflicts` names the
+    sessions in the way. A session may start the moment another ends.
+    """
+    session = services.sessions.schedule(db, actor, command.event_id, command)
+    location("read_session", session_id=session.id)
+    return session
+
+
+@router.get(
+    "/{session_id}",
+    summary="One session",
+    response_model=SessionRead,
+    responses=problems(Unauthorized, NotFound),
+)
+def read_session(session_id: SessionId, viewer: Viewer, db: Db) -> Session:
+    """Show a session with its speakers."""
+    return services.sessions.read(db, viewer, session_id)
+
+
+@router.patch(
+    "/{session_id}",
+    summary="Change a session",
+    response_model=SessionRead,
+    responses=problems(Unauthorized, Forbidden, NotFound, *CLASHES),
+)
+def reschedule_session(session_id: SessionId, command: SessionUpdate, actor: CurrentUser, db: Db) -> Session:
+    """Change what the body names: words, times, room, places or speakers. Refused as planning is."""
+    return services.sessions.reschedule(db, actor, session_id, command)
+
+
+@router.delete(
+    "/{session_id}",
+    summary="Delete a session",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=problems(Unauthorized, Forbidden, NotFound),
+)
+def cancel_session(session_id: SessionId, actor: CurrentUser, db: Db) -> None:
+    """Delete a session; its room and its speakers are free at once."""
+    services.sessions.cancel(db, actor, session_id)

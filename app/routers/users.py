@@ -1,0 +1,114 @@
+"""Accounts: one's own, and all of them for administrators."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from app import services
+from app.core.exceptions import (
+    EmailTaken,
+    Forbidden,
+    LastAdmin,
+    NotFound,
+    Unauthorized,
+    WrongPassword,
+)
+from app.core.pagination import Slice
+from app.core.problems import problems
+from app.dependencies.auth import AppTokens, CurrentUser
+from app.dependencies.database import Db
+from app.dependencies.passwords import PasswordProof
+from app.dependencies.paths import UserId
+from app.models import Event, Speaker, User
+from app.schemas.events import EventSummary, OwnEventQuery
+from app.schemas.pages import Page
+from app.schemas.speakers import SpeakerQuery, SpeakerRead
+from app.schemas.users import (
+    OwnAccountRead,
+    OwnAccountUpdate,
+    UserQuery,
+    UserRead,
+    UserUpdate,
+)
+
+router = APIRouter(prefix="/users", tags=["Accounts"])
+
+
+@router.get(
+    "/me",
+    summary="My account",
+    response_model=UserRead,
+    responses=problems(Unauthorized),
+)
+async def read_me(actor: CurrentUser) -> User:
+    """Show the account that the token belongs to."""
+    return actor
+
+
+@router.patch(
+    "/me",
+    summary="Change my account",
+    responses=problems(Unauthorized, WrongPassword, EmailTaken),
+)
+def update_me(
+    command: OwnAccountUpdate,
+    proof: PasswordProof,
+    tokens: AppTokens,
+    actor: CurrentUser,
+    db: Db,
+) -> OwnAccountRead:
+    """Change one's name, email or password.
+
+    A new email or password needs `current_password`. It ends every token of the account, and the answer
+    carries a new one in `token`.
+    """
+    return services.users.update_own(db, actor, command, proof, tokens)
+
+
+@router.get(
+    "/me/events",
+    summary="Events I run",
+    response_model=Page[EventSummary],
+    responses=problems(Unauthorized),
+    tags=["Events"],
+)
+def list_my_events(wanted: Annotated[OwnEventQuery, Query()], actor: CurrentUser, db: Db) -> Slice[Event]:
+    """List the events that I own or help to run, drafts and cancelled ones too, newest first."""
+    return services.events.list_run_by(db, actor, wanted)
+
+
+@router.get(
+    "/me/speakers",
+    summary="Speakers I keep",
+    response_model=Page[SpeakerRead],
+    responses=problems(Unauthorized),
+    tags=["Speakers"],
+)
+def list_my_speakers(wanted: Annotated[SpeakerQuery, Query()], actor: CurrentUser, db: Db) -> Slice[Speaker]:
+    """List the speakers that I made, by name, to use them again in another event."""
+    return services.speakers.list_made_by(db, actor, wanted)
+
+
+@router.get(
+    "",
+    summary="All accounts",
+    response_model=Page[UserRead],
+    responses=problems(Unauthorized, Forbidden),
+)
+def list_accounts(wanted: Annotated[UserQuery, Query()], actor: CurrentUser, db: Db) -> Slice[User]:
+    """List all accounts, oldest first. For administrators."""
+    return services.users.list_accounts(db, actor, wanted)
+
+
+@router.patch(
+    "/{user_id}",
+    summary="Change an account",
+    response_model=UserRead,
+    responses=problems(Unauthorized, Forbidden, NotFound, LastAdmin),
+)
+def update_account(user_id: UserId, command: UserUpdate, actor: CurrentUser, db: Db) -> User:
+    """Give an account another role, or switch it off or on. For administrators.
+
+    A change ends every token of the account. The last active administrator stays one.
+    """
+    return services.users.update_account(db, actor, user_id, command)

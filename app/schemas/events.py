@@ -1,0 +1,136 @@
+"""Events."""
+
+from typing import Literal, Self
+
+from pydantic import MISSING, ConfigDict, Field, model_validator
+
+from app.core.security import LONGEST_ID
+from app.models.enums import EventStatus
+from app.schemas.fields import (
+    Capacity,
+    Ignored,
+    Input,
+    LongText,
+    Moment,
+    Name,
+    Output,
+    Search,
+    ShortText,
+    Timezone,
+    Utc,
+)
+from app.schemas.pages import PageQuery
+from app.schemas.sessions import SessionRead
+
+EventSort = Literal["start_at", "-start_at", "name", "-name", "-created_at"]
+
+
+class EventCreate(Input):
+    """A new event."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "PyCon Bogotá",
+                    "description": "Tres días de Python en los Andes.",
+                    "venue": "Ágora Bogotá",
+                    "start_at": "2027-03-01T08:00:00-05:00",
+                    "end_at": "2027-03-03T18:00:00-05:00",
+                    "timezone": "America/Bogota",
+                    "capacity_total": 300,
+                }
+            ]
+        }
+    )
+
+    name: Name
+    description: LongText | None = None
+    venue: ShortText | None = None
+    start_at: Moment
+    end_at: Moment
+    timezone: Timezone = "UTC"
+    capacity_total: Capacity
+    status: Literal[EventStatus.DRAFT, EventStatus.PUBLISHED] = EventStatus.PUBLISHED
+    waitlist_enabled: bool = False
+    registration_opens_at: Moment | None = None
+    registration_closes_at: Moment | None = None
+    capacity_available: Ignored = None
+
+    @model_validator(mode="after")
+    def _times_in_order(self) -> Self:
+        if self.end_at <= self.start_at:
+            message = "end_at has to be after start_at"
+            raise ValueError(message)
+        opens, closes = self.registration_opens_at, self.registration_closes_at
+        if opens is not None and closes is not None and closes <= opens:
+            message = "registration_closes_at has to be after registration_opens_at"
+            raise ValueError(message)
+        return self
+
+
+class EventUpdate(Input):
+    """Changes to an event; what is left out stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"capacity_total": 350}]})
+
+    name: Name | MISSING = MISSING
+    description: LongText | None | MISSING = MISSING
+    venue: ShortText | None | MISSING = MISSING
+    start_at: Moment | MISSING = MISSING
+    end_at: Moment | MISSING = MISSING
+    timezone: Timezone | MISSING = MISSING
+    capacity_total: Capacity | MISSING = MISSING
+    status: EventStatus | MISSING = MISSING
+    waitlist_enabled: bool | MISSING = MISSING
+    registration_opens_at: Moment | None | MISSING = MISSING
+    registration_closes_at: Moment | None | MISSING = MISSING
+    capacity_available: Ignored = None
+
+
+class EventSummary(Output):
+    """An event as lists show it."""
+
+    id: int
+    name: str
+    description: str | None
+    venue: str | None
+    start_at: Utc
+    end_at: Utc
+    timezone: str
+    capacity_total: int
+    capacity_available: int = Field(description="Places left, counted by the database.")
+    waitlist_enabled: bool
+    waitlist_count: int
+    status: EventStatus
+    registration_opens_at: Utc | None
+    registration_closes_at: Utc | None
+    created_by: int = Field(description="The account that owns the event.")
+    created_at: Utc
+    updated_at: Utc = Field(description="Changes with edits, not with registrations.")
+
+
+class EventRead(EventSummary):
+    """An event with its sessions in time order."""
+
+    sessions: list[SessionRead]
+
+
+class EventQuery(PageQuery):
+    """Which events a list keeps, and in which order."""
+
+    search: Search | None = Field(None, description="Part of the name, in whatever case.")
+    ends_after: Moment | None = Field(None, alias="from", description="Keep what is still on at that time.")
+    starts_before: Moment | None = Field(None, alias="to", description="Keep what has begun by that time.")
+    venue: Search | None = Field(None, description="Part of the venue, in whatever case.")
+    organizer_id: int | None = Field(
+        None, ge=1, le=LONGEST_ID, description="Keep the events of this account."
+    )
+    has_places: bool | None = Field(None, description="Keep those with places left, or those without.")
+    sort: EventSort = Field("start_at", description="Ties are broken by id, in the same direction.")
+
+
+class OwnEventQuery(PageQuery):
+    """Which of the events that I run a list keeps."""
+
+    status: EventStatus | None = None

@@ -1,0 +1,111 @@
+"""The kinds of field that the contract is made of, with their bounds and what each refuses."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from zoneinfo import available_timezones
+
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    EmailStr,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+)
+
+from app.core.security import LONGEST_ID
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+_ZONES = available_timezones()
+_HTTP_URL = TypeAdapter(AnyHttpUrl)
+
+
+class Input(BaseModel):
+    """What a client sends: unknown fields are refused, so that a typing error is never a silent loss."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Output(BaseModel):
+    """What a client gets: every field is always there."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        message = "the character NUL cannot be stored; take it out"
+        raise ValueError(message)
+    return text
+
+
+def _moment(value: Any) -> Any:
+    if isinstance(value, datetime | str):
+        return value
+    message = "write a time as RFC 3339 with an offset, e.g. 2027-03-01T09:00:00-05:00"
+    raise ValueError(message)
+
+
+def _in_range(moment: datetime) -> datetime:
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        moment = LATEST
+    if not EARLIEST <= moment < LATEST:
+        message = "the time has to lie between 1970 and 2199"
+        raise ValueError(message)
+    return moment
+
+
+def _known_zone(name: str) -> str:
+    if name not in _ZONES:
+        message = "there is no such time zone; write an IANA name, e.g. America/Bogota"
+        raise ValueError(message)
+    return name
+
+
+def _web_address(address: str) -> str:
+    _HTTP_URL.validate_python(address)
+    return address
+
+
+Id = Annotated[int, Field(ge=1, le=LONGEST_ID, strict=True)]
+Storable = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_without_nul)]
+Name = Annotated[Storable, Field(min_length=1, max_length=255)]
+RoomName = Annotated[Storable, Field(min_length=1, max_length=100)]
+ShortText = Annotated[Storable, Field(max_length=255)]
+Search = Annotated[Storable, Field(max_length=255)]
+LongText = Annotated[Storable, Field(max_length=10_000)]
+WebAddress = Annotated[Storable, Field(max_length=2_048), AfterValidator(_web_address)]
+Email = Annotated[
+    EmailStr,
+    AfterValidator(_without_nul),
+    AfterValidator(str.lower),
+    Field(max_length=254),
+]
+Password = Annotated[
+    str,
+    AfterValidator(_without_nul),
+    Field(min_length=8, max_length=128, json_schema_extra={"format": "password"}),
+]
+GivenPassword = Annotated[
+    str,
+    AfterValidator(_without_nul),
+    Field(max_length=128, json_schema_extra={"format": "password"}),
+]
+Timezone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_range)]
+"""A moment with an offset on the way in, in UTC on the way out."""
+Utc = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+Capacity = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+"""Places at an event, 1 to 1,000,000."""
+Ignored = Annotated[
+    Any,
+    Field(exclude=True, deprecated=True, description="Accepted and without effect."),
+]

@@ -1,0 +1,112 @@
+"""Sessions: talks and workshops."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import MISSING, ConfigDict, Field, model_validator
+
+from app.models import Session
+from app.schemas.fields import (
+    Capacity,
+    Id,
+    Ignored,
+    Input,
+    LongText,
+    Moment,
+    Name,
+    Output,
+    RoomName,
+    Utc,
+)
+from app.schemas.speakers import SpeakerRead
+
+SpeakerIds = Annotated[list[Id], Field(max_length=50, description="Who speaks; up to fifty.")]
+
+EXAMPLE = {
+    "title": "Keynote: un país de eventos",
+    "start_at": "2027-03-01T09:00:00-05:00",
+    "end_at": "2027-03-01T10:00:00-05:00",
+    "room": "Sala Macondo",
+}
+
+
+class SessionPlan(Input):
+    """What a session is, without its event."""
+
+    title: Name
+    description: LongText | None = None
+    start_at: Moment
+    end_at: Moment
+    room: RoomName | None = Field(None, description="A room's name; an unknown one makes the room.")
+    capacity_total: Capacity | None = Field(None, description="Its places; without it, its room's.")
+    speaker_ids: SpeakerIds = []
+    capacity_available: Ignored = None
+
+    @model_validator(mode="after")
+    def _ends_after_start(self) -> Self:
+        if self.end_at <= self.start_at:
+            message = "end_at has to be after start_at"
+            raise ValueError(message)
+        return self
+
+
+class SessionCreate(SessionPlan):
+    """A new session of an event."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"event_id": 1, **EXAMPLE}]})
+
+    event_id: Id
+
+
+class SessionCreateInPath(SessionPlan):
+    """A new session of the event that the path names; one named in the body has no effect."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    event_id: Ignored = None
+
+
+class SessionUpdate(Input):
+    """Changes to a session; what is left out stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"room": "Auditorio"}]})
+
+    title: Name | MISSING = MISSING
+    description: LongText | None | MISSING = MISSING
+    start_at: Moment | MISSING = MISSING
+    end_at: Moment | MISSING = MISSING
+    room: RoomName | None | MISSING = MISSING
+    capacity_total: Capacity | None | MISSING = MISSING
+    speaker_ids: SpeakerIds | MISSING = MISSING
+    capacity_available: Ignored = None
+
+
+class SessionOutline(Output):
+    """What stands in the way of something."""
+
+    session_id: int = Field(validation_alias="id")
+    title: str
+    start_at: Utc
+    end_at: Utc
+    room: str | None
+    speaker_ids: list[int]
+
+
+def outline(session: Session, *, visible: bool = True) -> dict[str, Any]:
+    """Describe a session that stands in the way; of one that may not be seen, its times only."""
+    shown = None if visible else {"start_at", "end_at"}
+    return SessionOutline.model_validate(session).model_dump(mode="json", include=shown)
+
+
+class SessionRead(Output):
+    """A session."""
+
+    id: int
+    event_id: int
+    title: str
+    description: str | None
+    start_at: Utc
+    end_at: Utc
+    room: str | None
+    capacity_total: int | None
+    capacity_available: int | None
+    speakers: list[SpeakerRead]

@@ -1,0 +1,132 @@
+"""Sessions: planned in rooms, with speakers, and never where another one stands."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app import crud
+from app.core.database import Database
+from app.core.exceptions import (
+    InvalidRequest,
+    NotFound,
+    Problem,
+    RoomTaken,
+    SessionOutsideEvent,
+    SpeakerBusy,
+    UnknownSpeaker,
+)
+from app.crud.sessions import Attempt
+from app.models import Event, Room, Session, User
+from app.models.constraints import (
+    CONSTRAINT_PROBLEMS,
+    INSIDE_EVENT,
+    ROOM_TAKEN,
+    SPEAKER_BUSY,
+)
+from app.policies import (
+    ensure_can_edit_event,
+    ensure_can_see_event,
+    list_visible_sessions,
+)
+from app.schemas.sessions import SessionPlan, SessionUpdate, outline
+
+
+def list_for_event(db: Database, viewer: User | None, event_id: int) -> list[Session]:
+    """Return an event's sessions in time order."""
+    ensure_can_see_event(db, viewer, crud.events.get(db, event_id))
+    return crud.sessions.list_for_event(db, event_id)
+
+
+def read(db: Database, viewer: User | None, session_id: int) -> Session:
+    """Return a session."""
+    session = crud.sessions.get(db, session_id)
+    if session is None:
+        raise _no_such_session()
+    ensure_can_see_event(db, viewer, crud.events.get(db, session.event_id))
+    return session
+
+
+def schedule(db: Database, actor: User, event_id: int, plan: SessionPlan) -> Session:
+    """Plan a session.
+
+    Raises:
+        SessionOutsideEvent: it would begin before the event or end after it.
+        RoomTaken: another session is in the room then; ``conflicts`` names it.
+        RoomTooSmall: the session has more places than the room.
+        SpeakerBusy: a speaker is in another session then, of whatever event; ``conflicts`` names it.
+        UnknownSpeaker: a speaker does not exist or is not the actor's to name.
+
+    """
+    event = ensure_can_edit_event(db, actor, crud.events.lock_window(db, event_id))
+    return _put(db, actor, event, Session(event_id=event.id, **event.window), plan.model_dump())
+
+
+def reschedule(db: Database, actor: User, session_id: int, command: SessionUpdate) -> Session:
+    """Change a session: its times, room, speakers or words. Refuses as ``schedule`` does."""
+    event, session = _editable(db, actor, session_id)
+    changes = command.model_dump(exclude_unset=True)
+    if changes.get("end_at", session.end_at) <= changes.get("start_at", session.start_at):
+        raise InvalidRequest.at("end_at", "end_at has to be after start_at")
+    return _put(db, actor, event, session, changes)
+
+
+def cancel(db: Database, actor: User, session_id: int) -> None:
+    """Delete a session: its room and its speakers are free at once."""
+    _, session = _editable(db, actor, session_id)
+    crud.soft_delete(db, session)
+
+
+def _editable(db: Database, actor: User, session_id: int) -> tuple[Event, Session]:
+    """Lock a session, after its event as everybody does, and return both to those who may edit them."""
+    event_id = crud.sessions.get_event_id(db, session_id)
+    event = crud.events.lock_window(db, event_id) if event_id is not None else None
+    session = crud.sessions.lock(db, session_id)
+    if session is None:
+        raise _no_such_session()
+    return ensure_can_edit_event(db, actor, event), session
+
+
+def _put(db: Database, actor: User, event: Event, session: Session, changes: dict[str, Any]) -> Session:
+    """Write ``session`` with ``changes``, or refuse and name what stands in its way."""
+    speaker_ids = changes.pop("speaker_ids", None)
+    _check_speakers(db, actor, event, speaker_ids or ())
+    if "capacity_total" in changes:
+        changes["own_capacity"] = changes.pop("capacity_total")
+    if "room" in changes:
+        name = changes.pop("room")
+        changes |= Room.copies(crud.rooms.get_or_make(db, event.id, name) if name else None)
+    attempt = Attempt.of(session, changes, speaker_ids)
+    violation = crud.sessions.try_put(db, session, changes, speaker_ids)
+    if violation is not None:
+        raise _refusal(db, actor, event, attempt, violation)
+    return crud.sessions.get(db, session.id) or session
+
+
+def _check_speakers(db: Database, actor: User, event: Event, speaker_ids: Sequence[int]) -> None:
+    makers = (actor.id, event.created_by)
+    usable = (
+        crud.speakers.list_usable(db, speaker_ids, makers=makers, event_id=event.id) if speaker_ids else ()
+    )
+    unknown = sorted(set(speaker_ids).difference(usable))
+    if unknown:
+        raise UnknownSpeaker(speaker_ids=unknown)
+
+
+def _refusal(db: Database, actor: User, event: Event, attempt: Attempt, violation: str) -> Problem:
+    """Say in the problem's members what the database would not say: which sessions are in the way."""
+    if violation == ROOM_TAKEN:
+        return RoomTaken(conflicts=_outlines(db, actor, crud.sessions.list_in_room_during(db, attempt)))
+    if violation == SPEAKER_BUSY:
+        return SpeakerBusy(conflicts=_outlines(db, actor, crud.sessions.list_of_speakers_during(db, attempt)))
+    if violation == INSIDE_EVENT:
+        window = f"from {event.start_at:%Y-%m-%d %H:%M} to {event.end_at:%Y-%m-%d %H:%M} {event.start_at:%Z}"
+        return SessionOutsideEvent(f"The event lasts {window}, and the session has to lie within that.")
+    return CONSTRAINT_PROBLEMS[violation]()
+
+
+def _outlines(db: Database, actor: User, sessions: Sequence[Session]) -> list[dict[str, Any]]:
+    visible = list_visible_sessions(db, actor, sessions)
+    return [outline(session, visible=session.id in visible) for session in sessions]
+
+
+def _no_such_session() -> NotFound:
+    return NotFound("There is no such session. Check the id.")

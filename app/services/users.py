@@ -1,0 +1,79 @@
+"""Accounts: one's own, and all of them for administrators."""
+
+from app import crud
+from app.core.database import Database
+from app.core.exceptions import EmailTaken, LastAdmin, NotFound, WrongPassword
+from app.core.pagination import Slice
+from app.core.security import ProvenPassword, Tokens
+from app.models import User
+from app.models.enums import Role
+from app.policies import ensure_is_admin
+from app.schemas.auth import Token
+from app.schemas.users import (
+    OwnAccountRead,
+    OwnAccountUpdate,
+    UserQuery,
+    UserRead,
+    UserUpdate,
+)
+
+
+def update_own(
+    db: Database,
+    actor: User,
+    command: OwnAccountUpdate,
+    proof: ProvenPassword,
+    tokens: Tokens,
+) -> OwnAccountRead:
+    """Change one's own account; a new email or password ends every token and answers a new one.
+
+    Raises:
+        WrongPassword: the email or the password would change without the current password.
+        EmailTaken: another account has the address.
+
+    """
+    changes = command.model_dump(exclude_unset=True, include={"full_name", "email"})
+    user = crud.users.lock(db, actor.id)
+    if user is None:
+        raise NotFound
+    moves = changes.get("email", user.email) != user.email
+    sensitive = moves or "password" in command.model_fields_set
+    if sensitive and not proof.opens(user.password_hash):
+        raise WrongPassword
+    if moves and crud.users.get_by_email(db, changes["email"]):
+        raise EmailTaken
+    if proof.new_hash is not None:
+        changes["password_hash"] = proof.new_hash
+    if sensitive:
+        user.end_tokens()
+    crud.save(db, user, changes)
+    token = Token.issued(tokens, user.claims) if sensitive else None
+    return OwnAccountRead(**UserRead.model_validate(user).model_dump(), token=token)
+
+
+def list_accounts(db: Database, actor: User, wanted: UserQuery) -> Slice[User]:
+    """Return one page of all accounts, to administrators."""
+    ensure_is_admin(actor)
+    return crud.users.page_all(db, wanted.paging, search=wanted.search, role=wanted.role)
+
+
+def update_account(db: Database, actor: User, user_id: int, command: UserUpdate) -> User:
+    """Give an account another role, or switch it off or on; its tokens end with the change.
+
+    Raises:
+        LastAdmin: no active administrator would be left.
+
+    """
+    ensure_is_admin(actor)
+    admins = crud.users.lock_active_admins(db)
+    user = crud.users.lock(db, user_id)
+    if user is None:
+        message = "There is no such account. Check the id."
+        raise NotFound(message)
+    changes = command.model_dump(exclude_unset=True)
+    stays_admin = changes.get("role", user.role) is Role.ADMIN and changes.get("is_active", user.is_active)
+    if admins == [user.id] and not stays_admin:
+        raise LastAdmin
+    if any(getattr(user, name) != value for name, value in changes.items()):
+        user.end_tokens()
+    return crud.save(db, user, changes)

@@ -1,0 +1,192 @@
+"""What the tests stand on: a real PostgreSQL, migrated, one database per worker, rolled back after each test.
+
+Tests that race or crash use real connections on a second database (``live``), which is emptied after each.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
+
+from app.api import create_app
+from app.core.database import Database, Store
+from app.core.embedded_postgres import running
+from app.core.migrations import upgrade
+from app.core.security import Tokens
+from app.core.settings import DATA, Settings
+from app.models import Base, User
+from app.tests.factories import Factory
+
+SECRET = "only-for-tests-0123456789-abcdefghijklmnop"
+PREFIX = "/api/v1"
+
+# A test's database may be lost with the machine; the tests are faster for it.
+FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400"}
+
+
+@pytest.fixture(scope="session")
+def worker(request: pytest.FixtureRequest) -> str:
+    """Name the process that runs this test, among those that run in parallel."""
+    return getattr(request.config, "workerinput", {}).get("workerid", "gw")
+
+
+@pytest.fixture(scope="session")
+def server_url() -> Iterator[str]:
+    """Yield the address of a PostgreSQL server: TEST_DATABASE_URL, else an embedded one for the tests."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    server: AbstractContextManager[str] = (
+        nullcontext(given) if given else running(DATA / "postgres-test", settings=FORGETFUL)
+    )
+    with server as url:
+        yield make_url(url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+
+
+@contextmanager
+def fresh_database(server_url: str, name: str) -> Iterator[str]:
+    """Make an empty database on the server for as long as it is needed, and yield its address."""
+    admin = create_engine(server_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with admin.connect() as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@contextmanager
+def migrated_database(server_url: str, name: str) -> Iterator[str]:
+    """Make a migrated database for as long as it is needed, and yield its address."""
+    with fresh_database(server_url, name) as url:
+        engine = create_engine(url, poolclass=NullPool)
+        upgrade(engine)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def database_url(server_url: str, worker: str) -> Iterator[str]:
+    """Yield the address of this worker's migrated database."""
+    with migrated_database(server_url, f"mis_eventos_test_{worker}") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def settings(database_url: str) -> Settings:
+    """Return the settings of the application under test."""
+    return Settings(_env_file=None, database_url=database_url, secret_key=SECRET, log_level="WARNING")
+
+
+@pytest.fixture(scope="session")
+def app(settings: Settings) -> FastAPI:
+    """Return the application under test."""
+    return create_app(settings)
+
+
+@pytest.fixture(scope="session")
+def running_app(app: FastAPI) -> Iterator[TestClient]:
+    """Run the application's lifespan around all tests of a worker."""
+    with TestClient(app, base_url="http://testserver") as client:
+        yield client
+
+
+@pytest.fixture
+def connection(running_app: TestClient, app: FastAPI) -> Iterator[Connection]:
+    """Open the outer transaction of a test; the app's own commits become savepoints inside it."""
+    store: Store = app.state.store
+    with store.engine.connect() as connection:
+        outer = connection.begin()
+        store.units.configure(bind=connection, join_transaction_mode="create_savepoint")
+        yield connection
+        store.units.configure(bind=store.engine, join_transaction_mode="conditional_savepoint")
+        outer.rollback()
+
+
+@pytest.fixture
+def db(connection: Connection) -> Iterator[Database]:
+    """Open a unit of work on the test's transaction, to look and to arrange."""
+    with Database(connection, join_transaction_mode="create_savepoint", expire_on_commit=True) as db:
+        yield db
+
+
+@pytest.fixture
+def make(db: Database) -> Factory:
+    """Make rows to begin from, straight in the database."""
+    return Factory(db)
+
+
+class Caller:
+    """Someone who calls the API: anonymous, or with an account's token."""
+
+    def __init__(self, client: TestClient, token: str | None = None) -> None:
+        self._client = client
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        headers = {**self._headers, **options.pop("headers", {})}
+        address = path if path.startswith(("/health", "/docs", "/redoc", "/openapi", "/problems")) else PREFIX + path
+        return self._client.request(method, address, headers=headers, **options)
+
+    def get(self, path: str, **options: Any) -> Any:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> Any:
+        return self.request("POST", path, **options)
+
+    def patch(self, path: str, **options: Any) -> Any:
+        return self.request("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> Any:
+        return self.request("DELETE", path, **options)
+
+
+@pytest.fixture
+def anonymous(running_app: TestClient, connection: Connection) -> Caller:
+    """Call without a token."""
+    return Caller(running_app)
+
+
+@pytest.fixture
+def signed_in(running_app: TestClient, connection: Connection, app: FastAPI) -> Callable[[User], Caller]:
+    """Call with the token of an account."""
+    tokens: Tokens = app.state.tokens
+    return lambda user: Caller(running_app, tokens.issue(user.claims))
+
+
+@pytest.fixture
+def statements(connection: Connection) -> Iterator[list[str]]:
+    """Collect the SQL statements sent on the test's connection, savepoints aside."""
+    seen: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
+            seen.append(statement)
+
+    event.listen(connection, "before_cursor_execute", note)
+    yield seen
+    event.remove(connection, "before_cursor_execute", note)
+
+
+@pytest.fixture(scope="session")
+def live_url(server_url: str, worker: str) -> Iterator[str]:
+    """Yield the address of a migrated database for tests with real connections."""
+    with migrated_database(server_url, f"mis_eventos_live_{worker}") as url:
+        yield url
+
+
+@pytest.fixture
+def live(live_url: str) -> Iterator[Store]:
+    """Yield real connections to a database that is emptied after the test."""
+    store = Store(live_url, pool_size=40, queue_size=10_000)
+    yield store
+    store.close()
+    _empty(create_engine(live_url, poolclass=NullPool))
+
+
+def _empty(engine: Engine) -> None:
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))

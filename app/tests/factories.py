@@ -1,0 +1,121 @@
+"""Rows to begin a test from, written straight to the database."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from app.core.database import Database
+from app.core.security import PasswordHasher
+from app.models import (
+    Event,
+    Registration,
+    Room,
+    Session,
+    Speaker,
+    TeamMember,
+    User,
+    event_speakers,
+    session_speakers,
+)
+from app.models.enums import RegistrationStatus, Role, TeamRole
+from app.models.registration import new_ticket_code
+
+PASSWORD = "correct horse battery staple"
+_HASH = PasswordHasher().hash(PASSWORD)
+_numbers = itertools.count(1)
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+def soon(days: float = 30, hours: float = 0) -> datetime:
+    """Return a full hour in the future, in UTC."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    return now + days * DAY + hours * HOUR
+
+
+class Factory:
+    """Make one row of each kind, with whatever matters to the test named and the rest made up."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+
+    def _save(self, row: Any) -> Any:
+        self.db.add(row)
+        self.db.commit()
+        self.db.refresh(row)
+        return row
+
+    def user(self, **fields: Any) -> User:
+        """Make an account; its password is ``PASSWORD``."""
+        number = next(_numbers)
+        fields = {"email": f"person{number}@example.com", "password_hash": _HASH, **fields}
+        return self._save(User(**fields))
+
+    def admin(self, **fields: Any) -> User:
+        """Make an administrator."""
+        return self.user(role=Role.ADMIN, **fields)
+
+    def event(self, owner: User | None = None, **fields: Any) -> Event:
+        """Make an event of three days in a month's time, published, with 100 places."""
+        owner = owner or self.user()
+        fields = {
+            "name": "Event",
+            "start_at": soon(30),
+            "end_at": soon(33),
+            "capacity_total": 100,
+            "created_by": owner.id,
+            **fields,
+        }
+        return self._save(Event(**fields))
+
+    def member(self, event: Event, role: TeamRole, user: User | None = None) -> User:
+        """Put someone on an event's team."""
+        user = user or self.user()
+        self._save(TeamMember(event_id=event.id, user_id=user.id, role=role))
+        return user
+
+    def room(self, event: Event, **fields: Any) -> Room:
+        """Make a room."""
+        return self._save(Room(**{"event_id": event.id, "name": f"Room {next(_numbers)}", **fields}))
+
+    def speaker(self, maker: User | None = None, event: Event | None = None, **fields: Any) -> Speaker:
+        """Make a speaker, attached to ``event`` if one is given."""
+        maker = maker or self.user()
+        speaker = self._save(Speaker(**{"full_name": "Speaker", "created_by": maker.id, **fields}))
+        if event is not None:
+            self.db.execute(event_speakers.insert().values(event_id=event.id, speaker_id=speaker.id))
+            self.db.commit()
+        return speaker
+
+    def session(
+        self, event: Event, *, room: Room | None = None, speakers: tuple[Speaker, ...] = (), **fields: Any
+    ) -> Session:
+        """Make a session in the first hour of the event."""
+        fields = {
+            "event_id": event.id,
+            "title": "Session",
+            "start_at": event.start_at,
+            "end_at": event.start_at + HOUR,
+            **event.window,
+            **Room.copies(room),
+            **fields,
+        }
+        session = self._save(Session(**fields))
+        for speaker in speakers:
+            link = {"session_id": session.id, "speaker_id": speaker.id, "during": session.during}
+            self.db.execute(session_speakers.insert().values(link))
+        self.db.commit()
+        return session
+
+    def registration(self, event: Event, user: User | None = None, **fields: Any) -> Registration:
+        """Make a confirmed registration."""
+        user = user or self.user()
+        fields = {
+            "event_id": event.id,
+            "user_id": user.id,
+            "status": RegistrationStatus.CONFIRMED,
+            "ticket_code": new_ticket_code(),
+            **fields,
+        }
+        return self._save(Registration(**fields))

@@ -3,9 +3,9 @@
 import sys
 from contextlib import nullcontext
 
+from alembic import context
 from sqlalchemy import Connection, NullPool, create_engine, text
 
-from alembic import context
 from app.core.embedded_postgres import EmbeddedPostgresError, running
 from app.core.settings import DATA, load_settings
 from app.models import Base

@@ -1,0 +1,1 @@
+"""Mis Eventos: the backend that organisers run their events on."""

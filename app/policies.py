@@ -69,15 +69,13 @@ def list_visible_sessions(db: Database, user: User, some: Sequence[Session]) -> 
 def ensure_can_create_event(user: User, creators: EventCreators) -> None:
     """Refuse those who may not create events."""
     if not can_create_event(user, creators):
-        message = "Only organisers create events here. Ask an administrator to make you one."
-        raise Forbidden(message)
+        raise Forbidden("Only organisers create events here. Ask an administrator to make you one.")
 
 
 def ensure_can_see_event(db: Database, viewer: User | None, event: Event | None) -> Event:
     """Return the event to those who may know of it."""
     if event is None or not can_see_event(db, viewer, event):
-        message = "There is no such event. Check the id."
-        raise NotFound(message)
+        raise NotFound("There is no such event. Check the id.")
     return event
 
 
@@ -105,8 +103,7 @@ def ensure_can_own_event(db: Database, user: User, event: Event | None) -> Event
 def ensure_can_see_speaker(db: Database, viewer: User | None, speaker: Speaker | None) -> Speaker:
     """Return the speaker to those who may know of them."""
     if speaker is None or not can_see_speaker(db, viewer, speaker):
-        message = "There is no such speaker. Check the id."
-        raise NotFound(message)
+        raise NotFound("There is no such speaker. Check the id.")
     return speaker
 
 
@@ -114,16 +111,14 @@ def ensure_can_edit_speaker(db: Database, user: User, speaker: Speaker | None) -
     """Return the speaker to who made the entry."""
     speaker = ensure_can_see_speaker(db, user, speaker)
     if not can_edit_speaker(user, speaker):
-        message = "Only who made this speaker may change or delete them."
-        raise Forbidden(message)
+        raise Forbidden("Only who made this speaker may change or delete them.")
     return speaker
 
 
 def ensure_is_admin(user: User) -> None:
     """Refuse everybody but administrators."""
     if user.role is not Role.ADMIN:
-        message = "Only administrators may do this."
-        raise Forbidden(message)
+        raise Forbidden("Only administrators may do this.")
 
 
 def _refuse(db: Database, user: User, event: Event | None, message: str) -> Event:

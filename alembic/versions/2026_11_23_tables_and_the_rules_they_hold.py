@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
-
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision: str = "607b4d66ddc9"
 down_revision: str | None = None
@@ -440,7 +439,8 @@ def upgrade() -> None:
             "during",
             postgresql.TSTZRANGE(),
             sa.Computed(
-                "CASE WHEN deleted_at IS NULL AND event_is_live THEN tstzrange(start_at, end_at, '[)') ELSE 'empty'::tstzrange END",
+                "CASE WHEN deleted_at IS NULL AND event_is_live"
+                " THEN tstzrange(start_at, end_at, '[)') ELSE 'empty'::tstzrange END",
                 persisted=True,
             ),
             nullable=False,

@@ -1,0 +1,1 @@
+"""What stands below everything: settings, the database, security, problems. Knows no table."""

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,8 +24,9 @@ _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 def _assets() -> Path:
     package = find_spec("fastapi_offline")
     if package is None or package.origin is None:
-        message = "the package fastapi-offline, which carries the files of Swagger UI, is not installed"
-        raise RuntimeError(message)
+        raise RuntimeError(
+            "the package fastapi-offline, which carries the files of Swagger UI, is not installed"
+        )
     return Path(package.origin).parent / "static"
 
 
@@ -67,7 +69,7 @@ def serve_docs(app: FastAPI, openapi_url: str) -> dict[str, str]:
     return policies
 
 
-def _answering(page: HTMLResponse):  # type: ignore[no-untyped-def]
+def _answering(page: HTMLResponse) -> Callable[[], Awaitable[HTMLResponse]]:
     async def show() -> HTMLResponse:
         return page
 

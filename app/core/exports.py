@@ -5,6 +5,7 @@ import io
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from starlette.responses import StreamingResponse
 
@@ -37,9 +38,13 @@ def csv_response(store: Store, export: Export) -> StreamingResponse:
 async def _chunks(store: Store, export: Export) -> AsyncIterator[str]:
     yield _lines([export.columns])
     key = 0
-    while rows := await store.run(lambda db: export.after(db, key)):
+    while rows := await store.run(partial(_next, export, key)):
         yield _lines(row for _, row in rows)
         key = rows[-1][0]
+
+
+def _next(export: Export, key: int, db: Database) -> Sequence[tuple[int, Sequence[object]]]:
+    return export.after(db, key)
 
 
 def _lines(rows: Iterable[Sequence[object]]) -> str:

@@ -73,7 +73,9 @@ class RequestLog:
 
 def route_template(scope: Scope) -> str:
     """Name the route that served a request, ``/events/{event_id}`` for ``/events/7``."""
-    return str(scope.get("state", {}).get("route_template", "(no route)"))
+    # A route of an included router knows its own path only; FastAPI keeps the one with the prefixes here.
+    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
+    return str(getattr(route, "path", "(no route)"))
 
 
 class SecurityHeaders:

@@ -66,8 +66,7 @@ def _listed(value: Any) -> Any:
         try:
             return json.loads(value)
         except json.JSONDecodeError as error:
-            message = "write it as a,b,c or as a JSON list"
-            raise ValueError(message) from error
+            raise ValueError("write it as a,b,c or as a JSON list") from error
     return [item for item in (_bare(part) for part in value.split(",")) if item]
 
 
@@ -126,11 +125,9 @@ class Settings(BaseSettings):
         try:
             url = make_url(value)
         except ArgumentError as error:
-            message = "write it as postgresql://user:password@host:5432/name"
-            raise ValueError(message) from error
+            raise ValueError("write it as postgresql://user:password@host:5432/name") from error
         if url.drivername not in {"postgresql+psycopg2", "postgresql", "postgres"}:
-            message = f"only PostgreSQL is supported, not '{url.drivername}'"
-            raise ValueError(message)
+            raise ValueError(f"only PostgreSQL is supported, not '{url.drivername}'")
         return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
 
     @field_validator("cors_origins")
@@ -138,8 +135,7 @@ class Settings(BaseSettings):
     def _no_wildcard_with_credentials(cls, value: list[str]) -> list[str]:
         for origin in value:
             if not origin.startswith(("http://", "https://")) or "*" in origin or origin.count("/") != 2:  # noqa: PLR2004
-                message = f"'{origin}' is not an origin; write https://host or https://host:port"
-                raise ValueError(message)
+                raise ValueError(f"'{origin}' is not an origin; write https://host or https://host:port")
         return value
 
     @field_validator("allow_hosts")
@@ -147,21 +143,18 @@ class Settings(BaseSettings):
     def _hosts_are_hosts(cls, value: list[str]) -> list[str]:
         for host in value:
             if host != "*" and ("*" in host.removeprefix("*.") or "/" in host):
-                message = f"'{host}' is not a host; write api.example.com, *.example.com or *"
-                raise ValueError(message)
+                raise ValueError(f"'{host}' is not a host; write api.example.com, *.example.com or *")
         return value
 
     @model_validator(mode="after")
     def _fit_for_production(self) -> Self:
         if self.env is Environment.PROD:
             if self.database_url is None:
-                message = (
+                raise ValueError(
                     "DATABASE_URL: set it to your PostgreSQL, as postgresql://user:password@host:5432/name"
                 )
-                raise ValueError(message)
             if self.debug:
-                message = "DEBUG: it logs every statement; switch it off with ENV=prod"
-                raise ValueError(message)
+                raise ValueError("DEBUG: it logs every statement; switch it off with ENV=prod")
         self.secret_key = SecretStr(self._signing_key())
         return self
 
@@ -173,15 +166,13 @@ class Settings(BaseSettings):
             name = f"SECRET_KEY_FILE ({path})"
             given = _kept_secret(path)
         else:
-            message = "SECRET_KEY: set it to a long random text, e.g. from 'openssl rand -base64 48'"
-            raise ValueError(message)
+            raise ValueError("SECRET_KEY: set it to a long random text, e.g. from 'openssl rand -base64 48'")
         weak = len(given) < SHORTEST_SECRET or len(set(given)) < FEWEST_DIFFERENT_CHARACTERS
         if weak and self.env is Environment.PROD:
-            message = (
+            raise ValueError(
                 f"{name}: too weak to sign tokens; use at least {SHORTEST_SECRET} random characters, "
                 "e.g. from 'openssl rand -base64 48'"
             )
-            raise ValueError(message)
         return given
 
 
@@ -204,8 +195,7 @@ def _kept_secret(path: Path) -> str:
                 draft.unlink()
         return path.read_text().strip()
     except OSError as error:
-        message = f"SECRET_KEY_FILE: cannot be read or made at {path} ({error.strerror})"
-        raise ValueError(message) from error
+        raise ValueError(f"SECRET_KEY_FILE: cannot be read or made at {path} ({error.strerror})") from error
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -42,6 +42,7 @@ def prepare(settings: Settings, engine: Engine) -> None:
             logger.warning("the database is not migrated; run 'events migrate'")
     except OperationalError as error:
         if settings.env is Environment.DEV:
-            message = f"The database cannot be reached; check DATABASE_URL. It said: {error.orig}"
-            raise CannotStart(message) from None
+            raise CannotStart(
+                f"The database cannot be reached; check DATABASE_URL. It said: {error.orig}"
+            ) from None
         logger.warning("the database does not answer yet: %s", error.orig)

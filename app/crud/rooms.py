@@ -24,8 +24,7 @@ def get_or_make(db: Database, event_id: int, name: str) -> Room:
         db.execute(insert(Room).values(event_id=event_id, name=name).on_conflict_do_nothing())
         found = get_by_name(db, event_id, name)
     if found is None:
-        message = f"room {name!r} of event {event_id} went away while it was being made"
-        raise LookupError(message)
+        raise LookupError(f"room {name!r} of event {event_id} went away while it was being made")
     return found
 
 

@@ -1,0 +1,1 @@
+"""What turns a request into arguments: who asks, on which page, in which transaction."""

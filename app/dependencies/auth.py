@@ -45,8 +45,7 @@ async def claims_if_any(tokens: AppTokens, token: Annotated[str | None, Depends(
         return None
     claims = tokens.read(token)
     if claims is None:
-        message = "The token is not valid or has ended. Sign in again."
-        raise Unauthorized(message)
+        raise Unauthorized("The token is not valid or has ended. Sign in again.")
     return claims
 
 
@@ -73,8 +72,7 @@ async def current_user(claims: TokenClaims, db: Db) -> User:
 async def _account(db: Db, claims: Claims) -> User:
     user = await run_in_threadpool(users.get_by_claims, db, claims)
     if user is None:
-        message = "The token belongs to no active account any more. Sign in again."
-        raise Unauthorized(message)
+        raise Unauthorized("The token belongs to no active account any more. Sign in again.")
     return user
 
 

@@ -1,0 +1,1 @@
+"""HTTP: paths, statuses, schemas, and one call into a service."""

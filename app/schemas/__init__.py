@@ -1,0 +1,1 @@
+"""The public contract: what goes in and what comes out."""

@@ -50,4 +50,4 @@ class Token(Output):
     def issued(cls, tokens: Tokens, claims: Claims) -> Self:
         """Issue a token for the account that ``claims`` describes."""
         seconds = int(tokens.lifetime.total_seconds())
-        return cls(access_token=tokens.issue(claims), token_type="bearer", expires_in=seconds)
+        return cls(access_token=tokens.issue(claims), token_type="bearer", expires_in=seconds)  # noqa: S106 - the scheme, no secret

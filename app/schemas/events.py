@@ -60,12 +60,10 @@ class EventCreate(Input):
     @model_validator(mode="after")
     def _times_in_order(self) -> Self:
         if self.end_at <= self.start_at:
-            message = "end_at has to be after start_at"
-            raise ValueError(message)
+            raise ValueError("end_at has to be after start_at")
         opens, closes = self.registration_opens_at, self.registration_closes_at
         if opens is not None and closes is not None and closes <= opens:
-            message = "registration_closes_at has to be after registration_opens_at"
-            raise ValueError(message)
+            raise ValueError("registration_closes_at has to be after registration_opens_at")
         return self
 
 
@@ -75,16 +73,16 @@ class EventUpdate(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"capacity_total": 350}]})
 
     name: Name | MISSING = MISSING
-    description: LongText | None | MISSING = MISSING
-    venue: ShortText | None | MISSING = MISSING
+    description: LongText | MISSING | None = MISSING
+    venue: ShortText | MISSING | None = MISSING
     start_at: Moment | MISSING = MISSING
     end_at: Moment | MISSING = MISSING
     timezone: Timezone | MISSING = MISSING
     capacity_total: Capacity | MISSING = MISSING
     status: EventStatus | MISSING = MISSING
     waitlist_enabled: bool | MISSING = MISSING
-    registration_opens_at: Moment | None | MISSING = MISSING
-    registration_closes_at: Moment | None | MISSING = MISSING
+    registration_opens_at: Moment | MISSING | None = MISSING
+    registration_closes_at: Moment | MISSING | None = MISSING
     capacity_available: Ignored = None
 
 

@@ -40,16 +40,14 @@ class Output(BaseModel):
 
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        message = "the character NUL cannot be stored; take it out"
-        raise ValueError(message)
+        raise ValueError("the character NUL cannot be stored; take it out")
     return text
 
 
 def _moment(value: Any) -> Any:
     if isinstance(value, datetime | str):
         return value
-    message = "write a time as RFC 3339 with an offset, e.g. 2027-03-01T09:00:00-05:00"
-    raise ValueError(message)
+    raise ValueError("write a time as RFC 3339 with an offset, e.g. 2027-03-01T09:00:00-05:00")
 
 
 def _in_range(moment: datetime) -> datetime:
@@ -58,15 +56,13 @@ def _in_range(moment: datetime) -> datetime:
     except OverflowError:
         moment = LATEST
     if not EARLIEST <= moment < LATEST:
-        message = "the time has to lie between 1970 and 2199"
-        raise ValueError(message)
+        raise ValueError("the time has to lie between 1970 and 2199")
     return moment
 
 
 def _known_zone(name: str) -> str:
     if name not in _ZONES:
-        message = "there is no such time zone; write an IANA name, e.g. America/Bogota"
-        raise ValueError(message)
+        raise ValueError("there is no such time zone; write an IANA name, e.g. America/Bogota")
     return name
 
 

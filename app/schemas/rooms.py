@@ -28,7 +28,7 @@ class RoomUpdate(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"capacity": 150}]})
 
     name: RoomName | MISSING = MISSING
-    capacity: Capacity | None | MISSING = MISSING
+    capacity: Capacity | MISSING | None = MISSING
     allow_parallel: Parallel | MISSING = MISSING
 
 

@@ -38,14 +38,13 @@ class SessionPlan(Input):
     end_at: Moment
     room: RoomName | None = Field(None, description="A room's name; an unknown one makes the room.")
     capacity_total: Capacity | None = Field(None, description="Its places; without it, its room's.")
-    speaker_ids: SpeakerIds = []
+    speaker_ids: SpeakerIds = Field([])
     capacity_available: Ignored = None
 
     @model_validator(mode="after")
     def _ends_after_start(self) -> Self:
         if self.end_at <= self.start_at:
-            message = "end_at has to be after start_at"
-            raise ValueError(message)
+            raise ValueError("end_at has to be after start_at")
         return self
 
 
@@ -71,11 +70,11 @@ class SessionUpdate(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"room": "Auditorio"}]})
 
     title: Name | MISSING = MISSING
-    description: LongText | None | MISSING = MISSING
+    description: LongText | MISSING | None = MISSING
     start_at: Moment | MISSING = MISSING
     end_at: Moment | MISSING = MISSING
-    room: RoomName | None | MISSING = MISSING
-    capacity_total: Capacity | None | MISSING = MISSING
+    room: RoomName | MISSING | None = MISSING
+    capacity_total: Capacity | MISSING | None = MISSING
     speaker_ids: SpeakerIds | MISSING = MISSING
     capacity_available: Ignored = None
 

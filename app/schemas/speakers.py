@@ -33,7 +33,7 @@ class SpeakerCreate(Input):
     bio: LongText | None = None
     company: ShortText | None = None
     photo_url: WebAddress | None = None
-    links: Links = []
+    links: Links = Field([])
 
 
 class SpeakerUpdate(Input):
@@ -42,10 +42,10 @@ class SpeakerUpdate(Input):
     model_config = ConfigDict(json_schema_extra={"examples": [{"headline": "Author of three databases"}]})
 
     full_name: Name | MISSING = MISSING
-    headline: ShortText | None | MISSING = MISSING
-    bio: LongText | None | MISSING = MISSING
-    company: ShortText | None | MISSING = MISSING
-    photo_url: WebAddress | None | MISSING = MISSING
+    headline: ShortText | MISSING | None = MISSING
+    bio: LongText | MISSING | None = MISSING
+    company: ShortText | MISSING | None = MISSING
+    photo_url: WebAddress | MISSING | None = MISSING
     links: Links | MISSING = MISSING
 
 

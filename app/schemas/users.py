@@ -41,7 +41,7 @@ class OwnAccountUpdate(Input):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"full_name": "Ana María Gómez"}]})
 
-    full_name: ShortText | None | MISSING = MISSING
+    full_name: ShortText | MISSING | None = MISSING
     email: Email | MISSING = MISSING
     password: Password | MISSING = MISSING
     current_password: GivenPassword | None = None

@@ -107,12 +107,10 @@ def _check_status(event: Event, changes: dict[str, Any]) -> bool:
     """Refuse an illegal status, and tell whether the event is cancelled by this change."""
     status = changes.get("status", event.status)
     if not event.may_become(status):
-        message = f"An event that is {event.status} cannot become {status}."
-        raise IllegalStatusChange(message)
+        raise IllegalStatusChange(f"An event that is {event.status} cannot become {status}.")
     back_to_draft = status is EventStatus.DRAFT and event.status is not EventStatus.DRAFT
     if back_to_draft and event.confirmed_count + event.waitlist_count > 0:
-        message = (
+        raise IllegalStatusChange(
             "People are registered, so the event cannot be a draft again. Cancel it, or leave it published."
         )
-        raise IllegalStatusChange(message)
     return status is EventStatus.CANCELLED and event.status is not EventStatus.CANCELLED

@@ -79,8 +79,7 @@ def cancel(db: Database, actor: User, event_id: int) -> None:
         raise NotRegistered
     event, now = found
     if event.status is EventStatus.FINISHED or now >= event.end_at:
-        message = "The event is over, so its registrations stay as they are."
-        raise RegistrationClosed(message)
+        raise RegistrationClosed("The event is over, so its registrations stay as they are.")
     if registration.checked_in_at is not None:
         raise AlreadyCheckedIn
     crud.registrations.mark_cancelled(db, registration)
@@ -93,8 +92,7 @@ def read(db: Database, viewer: User, registration_id: int) -> Registration:
         event = crud.get(db, Event, registration.event_id)
         if can_see_registration(db, viewer, registration, event):
             return registration
-    message = "There is no such registration of yours. Check the id."
-    raise NotFound(message)
+    raise NotFound("There is no such registration of yours. Check the id.")
 
 
 def list_own(db: Database, actor: User, wanted: OwnRegistrationQuery) -> Slice[Registration]:

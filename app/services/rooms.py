@@ -77,8 +77,7 @@ def _editable(db: Database, actor: User, room_id: int) -> Room:
     event = crud.events.lock(db, room.event_id) if room else None
     room = crud.rooms.lock(db, room_id)
     if room is None:
-        message = "There is no such room. Check the id."
-        raise NotFound(message)
+        raise NotFound("There is no such room. Check the id.")
     ensure_can_edit_event(db, actor, event)
     return room
 

@@ -42,8 +42,7 @@ def remove_member(db: Database, actor: User, event_id: int, user_id: int) -> Non
     ensure_can_own_event(db, actor, crud.events.get(db, event_id))
     entry = crud.teams.get_member(db, event_id, user_id)
     if entry is None:
-        message = "This person is not on the event's team, so there is nobody to remove."
-        raise NotFound(message)
+        raise NotFound("This person is not on the event's team, so there is nobody to remove.")
     crud.remove(db, entry)
 
 

@@ -68,8 +68,7 @@ def update_account(db: Database, actor: User, user_id: int, command: UserUpdate)
     admins = crud.users.lock_active_admins(db)
     user = crud.users.lock(db, user_id)
     if user is None:
-        message = "There is no such account. Check the id."
-        raise NotFound(message)
+        raise NotFound("There is no such account. Check the id.")
     changes = command.model_dump(exclude_unset=True)
     stays_admin = changes.get("role", user.role) is Role.ADMIN and changes.get("is_active", user.is_active)
     if admins == [user.id] and not stays_admin:

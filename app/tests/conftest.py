@@ -17,13 +17,13 @@ from app.api import create_app
 from app.core.database import Database, Store
 from app.core.embedded_postgres import running
 from app.core.migrations import upgrade
-from app.core.security import Tokens
 from app.core.settings import DATA, Settings
 from app.models import Base, User
 from app.tests.factories import Factory
 
 SECRET = "only-for-tests-0123456789-abcdefghijklmnop"
 PREFIX = "/api/v1"
+OUTSIDE_PREFIX = ("/health", "/docs", "/redoc", "/openapi")
 
 # A test's database may be lost with the machine; the tests are faster for it.
 FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400"}
@@ -32,7 +32,7 @@ FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "o
 @pytest.fixture(scope="session")
 def worker(request: pytest.FixtureRequest) -> str:
     """Name the process that runs this test, among those that run in parallel."""
-    return getattr(request.config, "workerinput", {}).get("workerid", "gw")
+    return str(getattr(request.config, "workerinput", {}).get("workerid", "gw"))
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +127,7 @@ class Caller:
 
     def request(self, method: str, path: str, **options: Any) -> Any:
         headers = {**self._headers, **options.pop("headers", {})}
-        address = path if path.startswith(("/health", "/docs", "/redoc", "/openapi", "/problems")) else PREFIX + path
+        address = path if path.startswith(OUTSIDE_PREFIX) else PREFIX + path
         return self._client.request(method, address, headers=headers, **options)
 
     def get(self, path: str, **options: Any) -> Any:
@@ -152,8 +152,7 @@ def anonymous(running_app: TestClient, connection: Connection) -> Caller:
 @pytest.fixture
 def signed_in(running_app: TestClient, connection: Connection, app: FastAPI) -> Callable[[User], Caller]:
     """Call with the token of an account."""
-    tokens: Tokens = app.state.tokens
-    return lambda user: Caller(running_app, tokens.issue(user.claims))
+    return lambda user: Caller(running_app, app.state.tokens.issue(user.claims))
 
 
 @pytest.fixture

@@ -85,11 +85,13 @@ class Cluster:
         It is made under another name, so a kill leaves nothing half-made. Text sorts by
         code point and folds case as Unicode says, whatever the machine's locales.
         """
-        if places.is_made(self.directory):
-            return
         prefix = f"{self.directory.name}.partial-"
+        # Swept at every start: a first one that was killed may have left an initdb that
+        # goes on writing while the second one sweeps.
         for leftover in self.directory.parent.glob(f"{glob.escape(prefix)}*"):
             shutil.rmtree(leftover, ignore_errors=True)
+        if places.is_made(self.directory):
+            return
         partial = Path(tempfile.mkdtemp(prefix=prefix, dir=self.directory.parent))
         self._give(partial)
         self._write_new_password()
@@ -235,7 +237,7 @@ class Cluster:
             hand_down=claim,
         )
         if not started.succeeded:
-            self._fail("does not start")
+            self._fail("does not start", started.output)
 
     def _transport(self) -> dict[str, str]:
         if TRANSPORT == "tcp":
@@ -296,11 +298,11 @@ class Cluster:
         path = self.programs / f"{program}{suffix}"
         return run(path, *arguments, account=self.account, hand_down=hand_down)
 
-    def _fail(self, what: str) -> NoReturn:
+    def _fail(self, what: str, printed: str = "") -> NoReturn:
         try:
             lines = self.log_file.read_text(errors="replace").splitlines()
         except OSError:
             lines = []
-        tail = "\n".join(lines[-LOG_TAIL_LINES:]) or "(empty)"
+        tail = "\n".join(lines[-LOG_TAIL_LINES:]) or printed or "(empty)"
         message = f"The embedded PostgreSQL of {self.directory} {what}. Its log ends:\n{tail}"
         raise EmbeddedPostgresError(message)

@@ -295,6 +295,7 @@ def test_a_kill_in_the_middle_of_the_first_start_leaves_nothing_half_made(
     assert not places.is_made(data_dir)
     with running(data_dir, settings=FAST) as url:
         assert ask(url, "SELECT 1") == "1"
+    with running(data_dir, settings=FAST):
         assert partial() == []
 
 

@@ -1,5 +1,6 @@
 """Bring a database to the schema that this release needs, and tell whether it is there."""
 
+from collections.abc import Callable
 from functools import cache
 
 from alembic import command
@@ -50,7 +51,7 @@ def check(engine: Engine) -> None:
         command.check(config)
 
 
-def _migrate(engine: Engine, run: object, revision: str) -> None:
+def _migrate(engine: Engine, run: Callable[[Config, str], object], revision: str) -> None:
     with engine.begin() as connection:
         config = _config()
         config.attributes["connection"] = connection

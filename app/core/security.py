@@ -26,7 +26,9 @@ class PasswordHasher:
         """Take OWASP's parameters for Argon2id: 19 MiB, two passes, one lane."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            self._scheme = argon2.using(type="ID", memory_cost=19_456, rounds=2, parallelism=1)
+            self._scheme = argon2.using(  # type: ignore[no-untyped-call]
+                type="ID", memory_cost=19_456, rounds=2, parallelism=1
+            )
             self._scheme.get_backend()
 
     def hash(self, password: str) -> str:
@@ -118,8 +120,11 @@ class Tokens:
             )
         except JWTError:
             return None
-        uid, sub, ver = payload.get("uid"), payload.get("sub"), payload.get("ver")
-        whole = type(uid) is int and type(ver) is int and isinstance(sub, str)
-        if not whole or not 0 < uid <= LONGEST_ID:
-            return None
-        return Claims(uid=uid, sub=sub, ver=ver)
+        match payload:
+            # True is an int, and no id.
+            case {"uid": int(uid), "sub": str(sub), "ver": int(ver)} if (
+                0 < uid <= LONGEST_ID and bool not in {type(uid), type(ver)}
+            ):
+                return Claims(uid=uid, sub=sub, ver=ver)
+            case _:
+                return None

@@ -21,7 +21,7 @@ _ORDERS = {
 }
 
 
-def _existing(event_id: int) -> Select[tuple[Event]]:
+def _existing(event_id: int) -> Select[Event]:
     return select(Event).where(Event.id == event_id, Event.deleted_at.is_(None))
 
 

@@ -64,7 +64,7 @@ def remove(db: Database, row: Base) -> None:
     db.flush()
 
 
-def page(db: Database, query: Select[tuple[Row]], paging: Paging, *, filtered: bool) -> Slice[Row]:
+def page(db: Database, query: Select[Row], paging: Paging, *, filtered: bool) -> Slice[Row]:
     """Return one page of ``query``, which has its order already.
 
     The total is exact for a list without filters; a filtered one is counted up to a bound.

@@ -108,11 +108,11 @@ def list_after(db: Database, event_id: int, after: int, limit: int) -> Sequence[
     return db.scalars(query.limit(limit)).all()
 
 
-def _of_user(user_id: int) -> Select[tuple[Registration]]:
+def _of_user(user_id: int) -> Select[Registration]:
     mine = select(Registration).where(Registration.user_id == user_id).order_by(Registration.id.desc())
     return mine.options(selectinload(Registration.event))
 
 
-def _of_event(event_id: int) -> Select[tuple[Registration]]:
+def _of_event(event_id: int) -> Select[Registration]:
     theirs = select(Registration).where(Registration.event_id == event_id).order_by(Registration.id)
     return theirs.options(selectinload(Registration.user))

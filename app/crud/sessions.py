@@ -17,7 +17,7 @@ from app.models.enums import EventStatus
 KEY = ("session_id", "speaker_id")
 
 
-def _whole() -> Select[tuple[Session]]:
+def _whole() -> Select[Session]:
     """Select sessions with all that is shown of them."""
     return (
         select(Session)

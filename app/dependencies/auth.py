@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 
 from app.core.exceptions import Unauthorized
 from app.core.security import Claims, Tokens
@@ -16,7 +17,7 @@ from app.models import User
 class _Bearer(OAuth2PasswordBearer):
     """Read the bearer token, and refuse an Authorization header that holds something else."""
 
-    async def __call__(self, request: Request) -> str | None:
+    async def __call__(self, request: HTTPConnection) -> str | None:
         header = request.headers.get("authorization")
         if header is None:
             return None

@@ -1,8 +1,9 @@
 """Events."""
 
-from typing import Literal, Self
+from datetime import datetime
+from typing import Literal
 
-from pydantic import MISSING, ConfigDict, Field, model_validator
+from pydantic import MISSING, ConfigDict, Field, ValidationInfo, field_validator
 
 from app.core.security import LONGEST_ID
 from app.models.enums import EventStatus
@@ -18,6 +19,7 @@ from app.schemas.fields import (
     ShortText,
     Timezone,
     Utc,
+    after,
 )
 from app.schemas.pages import PageQuery
 from app.schemas.sessions import SessionRead
@@ -57,14 +59,15 @@ class EventCreate(Input):
     registration_closes_at: Moment | None = None
     capacity_available: Ignored = None
 
-    @model_validator(mode="after")
-    def _times_in_order(self) -> Self:
-        if self.end_at <= self.start_at:
-            raise ValueError("end_at has to be after start_at")
-        opens, closes = self.registration_opens_at, self.registration_closes_at
-        if opens is not None and closes is not None and closes <= opens:
-            raise ValueError("registration_closes_at has to be after registration_opens_at")
-        return self
+    @field_validator("end_at")
+    @classmethod
+    def _ends_after_start(cls, end_at: datetime, earlier: ValidationInfo) -> datetime:
+        return after("start_at", end_at, earlier)
+
+    @field_validator("registration_closes_at")
+    @classmethod
+    def _closes_after_opening(cls, closes_at: datetime | None, earlier: ValidationInfo) -> datetime | None:
+        return after("registration_opens_at", closes_at, earlier)
 
 
 class EventUpdate(Input):

@@ -1,7 +1,7 @@
 """The kinds of field that the contract is made of, with their bounds and what each refuses."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from zoneinfo import available_timezones
 
 from pydantic import (
@@ -15,12 +15,15 @@ from pydantic import (
     Field,
     StringConstraints,
     TypeAdapter,
+    ValidationInfo,
 )
 
 from app.core.security import LONGEST_ID
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+MomentOrNone = TypeVar("MomentOrNone", datetime, datetime | None)
 
 _ZONES = available_timezones()
 _HTTP_URL = TypeAdapter(AnyHttpUrl)
@@ -69,6 +72,14 @@ def _known_zone(name: str) -> str:
 def _web_address(address: str) -> str:
     _HTTP_URL.validate_python(address)
     return address
+
+
+def after(start: str, end: MomentOrNone, earlier: ValidationInfo) -> MomentOrNone:
+    """Refuse an end that is not after the field ``start``, if both are there."""
+    begun = earlier.data.get(start)
+    if begun is not None and end is not None and end <= begun:
+        raise ValueError(f"{earlier.field_name} has to be after {start}")
+    return end
 
 
 Id = Annotated[int, Field(ge=1, le=LONGEST_ID, strict=True)]

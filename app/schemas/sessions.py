@@ -1,8 +1,10 @@
 """Sessions: talks and workshops."""
 
-from typing import Annotated, Any, Self
+from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import MISSING, ConfigDict, Field, model_validator
+from pydantic import MISSING, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.config import JsonDict
 
 from app.models import Session
 from app.schemas.fields import (
@@ -16,12 +18,13 @@ from app.schemas.fields import (
     Output,
     RoomName,
     Utc,
+    after,
 )
 from app.schemas.speakers import SpeakerRead
 
 SpeakerIds = Annotated[list[Id], Field(max_length=50, description="Who speaks; up to fifty.")]
 
-EXAMPLE = {
+EXAMPLE: JsonDict = {
     "title": "Keynote: un país de eventos",
     "start_at": "2027-03-01T09:00:00-05:00",
     "end_at": "2027-03-01T10:00:00-05:00",
@@ -41,11 +44,10 @@ class SessionPlan(Input):
     speaker_ids: SpeakerIds = Field([])
     capacity_available: Ignored = None
 
-    @model_validator(mode="after")
-    def _ends_after_start(self) -> Self:
-        if self.end_at <= self.start_at:
-            raise ValueError("end_at has to be after start_at")
-        return self
+    @field_validator("end_at")
+    @classmethod
+    def _ends_after_start(cls, end_at: datetime, earlier: ValidationInfo) -> datetime:
+        return after("start_at", end_at, earlier)
 
 
 class SessionCreate(SessionPlan):

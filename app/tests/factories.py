@@ -2,11 +2,12 @@
 
 import itertools
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from app.core.database import Database
 from app.core.security import PasswordHasher
 from app.models import (
+    Base,
     Event,
     Registration,
     Room,
@@ -34,13 +35,16 @@ def soon(days: float = 30, hours: float = 0) -> datetime:
     return now + days * DAY + hours * HOUR
 
 
+Row = TypeVar("Row", bound=Base)
+
+
 class Factory:
     """Make one row of each kind, with whatever matters to the test named and the rest made up."""
 
     def __init__(self, db: Database) -> None:
         self.db = db
 
-    def _save(self, row: Any) -> Any:
+    def _save(self, row: Row) -> Row:
         self.db.add(row)
         self.db.commit()
         self.db.refresh(row)

@@ -35,7 +35,7 @@ def calls(path: Path) -> Iterator[tuple[str, str]]:
             yield ast.unparse(node.func.value), node.func.attr
 
 
-def subclasses(kind: type) -> Iterator[type]:
+def subclasses(kind: type[Problem]) -> Iterator[type[Problem]]:
     for child in kind.__subclasses__():
         yield child
         yield from subclasses(child)

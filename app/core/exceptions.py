@@ -299,6 +299,11 @@ class InvalidRequest(Problem):
     title = "The request is not valid"
     default_detail = "Some fields are not valid. 'errors' names each and says what is wrong."
 
+    def __init__(self, detail: str | None = None, **members: Any) -> None:
+        """Name the faults in ``errors``; without them the request as a whole is at fault."""
+        whole = {"pointer": "/", "detail": detail or self.default_detail}
+        super().__init__(detail, **{"errors": [whole], **members})
+
     @classmethod
     def at(cls, field: str, detail: str) -> Self:
         """Refuse one field of the body, in the shape that a schema's refusals have."""

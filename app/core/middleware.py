@@ -155,6 +155,9 @@ class Failures:
         async def send_noted(message: Message) -> None:
             nonlocal started
             started = True
+            if message["type"] == "lifespan.startup.failed":
+                # What stops the start on purpose says so in a sentence; nobody needs the trace above it.
+                message["message"] = message["message"].rpartition("CannotStart: ")[2]
             await send(message)
 
         try:

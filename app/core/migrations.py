@@ -22,10 +22,20 @@ def newest_revision() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
+@cache
+def _known_revisions() -> frozenset[str]:
+    return frozenset(step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 def is_migrated(engine: Engine) -> bool:
-    """Tell whether the database is at the revision that this release needs."""
+    """Tell whether the database is at the revision that this release needs, or past it.
+
+    A revision that this release does not know is a later one: while a new release is rolled out, the old
+    one goes on serving.
+    """
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == newest_revision()
+        current = MigrationContext.configure(connection).get_current_revision()
+    return current is not None and (current == newest_revision() or current not in _known_revisions())
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:

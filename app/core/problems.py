@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from app.core.exceptions import (
     Conflict,
@@ -62,6 +63,8 @@ PROBLEM_SCHEMA = {
     "required": ["type", "title", "status", "detail", "request_id"],
     "additionalProperties": True,
 }
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 _BY_STATUS: dict[int, type[Problem]] = {
     kind.status: kind
@@ -131,8 +134,10 @@ def install_problem_handlers(app: FastAPI, explain: Callable[[IntegrityError], P
     async def on_malformed(request: Request, error: Exception) -> Response:
         return problem_response(_describe(request, cast("RequestValidationError", error)))
 
-    async def on_http_exception(_: Request, error: Exception) -> Response:
+    async def on_http_exception(request: Request, error: Exception) -> Response:
         refusal = cast("HTTPException", error)
+        if refusal.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            return problem_response(MethodNotAllowed(), {"Allow": ", ".join(_methods(request))})
         if refusal.status_code == HTTPStatus.BAD_REQUEST:
             unreadable = InvalidRequest(
                 "The body cannot be read. Send it again in the format of its Content-Type."
@@ -162,14 +167,24 @@ def install_problem_handlers(app: FastAPI, explain: Callable[[IntegrityError], P
         app.add_exception_handler(kind, handler)
 
 
+def _methods(request: Request) -> list[str]:
+    """Return all methods that an address answers; the framework names those of one route only."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+
+
 def _describe(request: Request, error: RequestValidationError) -> Problem:
     faults = error.errors()
     wrong_type = _wrong_media_type(request, faults)
     if wrong_type is not None:
         return wrong_type
-    errors = [
-        {"pointer": _pointer(fault["loc"], fault["type"]), "detail": _sentence(fault)} for fault in faults
-    ]
+    # A body that a route and one of its dependencies both read is judged twice.
+    found = dict.fromkeys((_pointer(fault["loc"], fault["type"]), _sentence(fault)) for fault in faults)
+    errors = [{"pointer": pointer, "detail": detail} for pointer, detail in found]
     first = errors[0]
     more = f" and {len(errors) - 1} more" if len(errors) > 1 else ""
     return InvalidRequest(f"{first['pointer']}: {first['detail']}{more}.", errors=errors)

@@ -118,7 +118,7 @@ class Tokens:
                 algorithms=[ALGORITHM],
                 options={"require_exp": True, "require_iat": True},
             )
-        except JWTError:
+        except (JWTError, RecursionError):  # the latter from a header nested without end
             return None
         match payload:
             # True is an int, and no id.

@@ -37,8 +37,8 @@ class EventCreate(Input):
                     "name": "PyCon Bogotá",
                     "description": "Tres días de Python en los Andes.",
                     "venue": "Ágora Bogotá",
-                    "start_at": "2027-03-01T08:00:00-05:00",
-                    "end_at": "2027-03-03T18:00:00-05:00",
+                    "start_at": "2031-03-01T08:00:00-05:00",
+                    "end_at": "2031-03-03T18:00:00-05:00",
                     "timezone": "America/Bogota",
                     "capacity_total": 300,
                 }

@@ -21,6 +21,7 @@ from pydantic import (
 from app.core.security import LONGEST_ID
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LONGEST_LOCAL_PART = 64
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 MomentOrNone = TypeVar("MomentOrNone", datetime, datetime | None)
@@ -41,16 +42,20 @@ class Output(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-def _without_nul(text: str) -> str:
+def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("the character NUL cannot be stored; take it out")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("this holds half a character, which cannot be stored; send whole ones") from None
     return text
 
 
 def _moment(value: Any) -> Any:
     if isinstance(value, datetime | str):
         return value
-    raise ValueError("write a time as RFC 3339 with an offset, e.g. 2027-03-01T09:00:00-05:00")
+    raise ValueError("write a time as RFC 3339 with an offset, e.g. 2031-03-01T09:00:00-05:00")
 
 
 def _in_range(moment: datetime) -> datetime:
@@ -61,6 +66,12 @@ def _in_range(moment: datetime) -> datetime:
     if not EARLIEST <= moment < LATEST:
         raise ValueError("the time has to lie between 1970 and 2199")
     return moment
+
+
+def _deliverable(address: str) -> str:
+    if len(address.partition("@")[0]) > LONGEST_LOCAL_PART:
+        raise ValueError(f"the part before the @ has at most {LONGEST_LOCAL_PART} characters (RFC 5321)")
+    return address
 
 
 def _known_zone(name: str) -> str:
@@ -83,7 +94,7 @@ def after(start: str, end: MomentOrNone, earlier: ValidationInfo) -> MomentOrNon
 
 
 Id = Annotated[int, Field(ge=1, le=LONGEST_ID, strict=True)]
-Storable = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_without_nul)]
+Storable = Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_storable)]
 Name = Annotated[Storable, Field(min_length=1, max_length=255)]
 RoomName = Annotated[Storable, Field(min_length=1, max_length=100)]
 ShortText = Annotated[Storable, Field(max_length=255)]
@@ -92,18 +103,18 @@ LongText = Annotated[Storable, Field(max_length=10_000)]
 WebAddress = Annotated[Storable, Field(max_length=2_048), AfterValidator(_web_address)]
 Email = Annotated[
     EmailStr,
-    AfterValidator(_without_nul),
+    AfterValidator(_storable),
     AfterValidator(str.lower),
     Field(max_length=254),
 ]
 Password = Annotated[
     str,
-    AfterValidator(_without_nul),
+    AfterValidator(_storable),
     Field(min_length=8, max_length=128, json_schema_extra={"format": "password"}),
 ]
 GivenPassword = Annotated[
     str,
-    AfterValidator(_without_nul),
+    AfterValidator(_storable),
     Field(max_length=128, json_schema_extra={"format": "password"}),
 ]
 Timezone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]

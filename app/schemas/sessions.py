@@ -26,8 +26,8 @@ SpeakerIds = Annotated[list[Id], Field(max_length=50, description="Who speaks; u
 
 EXAMPLE: JsonDict = {
     "title": "Keynote: un país de eventos",
-    "start_at": "2027-03-01T09:00:00-05:00",
-    "end_at": "2027-03-01T10:00:00-05:00",
+    "start_at": "2031-03-01T09:00:00-05:00",
+    "end_at": "2031-03-01T10:00:00-05:00",
     "room": "Sala Macondo",
 }
 

@@ -4,10 +4,12 @@ Tests that race or crash use real connections on a second database (``live``), w
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+import psutil
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -30,9 +32,9 @@ FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "o
 
 
 @pytest.fixture(scope="session")
-def worker(request: pytest.FixtureRequest) -> str:
-    """Name the process that runs this test, among those that run in parallel."""
-    return str(getattr(request.config, "workerinput", {}).get("workerid", "gw"))
+def worker() -> str:
+    """Name the process that runs this test, among those that run in parallel and in other runs."""
+    return str(os.getpid())
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +44,20 @@ def server_url() -> Iterator[str]:
     server: AbstractContextManager[str] = (
         nullcontext(given) if given else running(DATA / "postgres-test", settings=FORGETFUL)
     )
-    with server as url:
-        yield make_url(url).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+    with server as address:
+        url = make_url(address).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+        _sweep(url)
+        yield url
+
+
+def _sweep(server_url: str) -> None:
+    """Drop what runs that were killed have left."""
+    admin = create_engine(server_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with admin.connect() as connection:
+        for name in connection.scalars(text("SELECT datname FROM pg_database")).all():
+            made_by = re.fullmatch(r"mis_eventos_\w+_(\d+)", name)
+            if made_by and not psutil.pid_exists(int(made_by[1])):
+                connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
 
 @contextmanager

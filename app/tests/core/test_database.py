@@ -1,0 +1,202 @@
+"""Where transactions begin and end."""
+
+from typing import Any
+
+import anyio
+import pytest
+from anyio import to_thread
+from fastapi import Depends
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from app.api import create_app
+from app.core.database import Database, Store
+from app.core.settings import Settings
+from app.dependencies.database import Db, transaction
+from app.models import User
+from app.tests.conftest import SECRET
+from app.tests.factories import Factory
+
+pytestmark = pytest.mark.anyio
+
+OPEN = text(
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+    "AND pid <> pg_backend_pid() AND xact_start IS NOT NULL"
+)
+DROP_THE_OTHERS = text(
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def look(store: Store, question: Any) -> Any:
+    with store.apart() as engine, engine.begin() as connection:
+        return connection.scalar(question)
+
+
+def emails(store: Store) -> list[str]:
+    with store.apart() as engine, engine.connect() as connection:
+        return list(connection.scalars(text("SELECT email FROM users ORDER BY id")))
+
+
+def add(db: Database, email: str) -> User:
+    return Factory(db).user(email=email)
+
+
+def insert(db: Database, email: str) -> None:
+    db.add(User(email=email, password_hash="x"))
+    db.flush()
+
+
+async def test_a_unit_of_work_is_committed_when_it_ends(live: Store) -> None:
+    async with live.transaction() as db:
+        await to_thread.run_sync(insert, db, "ana@example.com")
+        assert (look(live, OPEN), emails(live)) == (1, [])
+    assert (look(live, OPEN), emails(live), live.gate.inside) == (0, ["ana@example.com"], 0)
+
+
+async def test_one_that_fails_leaves_no_trace_and_no_open_transaction(live: Store) -> None:
+    async def work() -> None:
+        async with live.transaction() as db:
+            await to_thread.run_sync(insert, db, "ana@example.com")
+            assert look(live, OPEN) == 1
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await work()
+    assert (look(live, OPEN), emails(live), live.gate.inside) == (0, [], 0)
+
+
+async def test_one_that_is_cancelled_leaves_no_trace_and_no_open_transaction(live: Store) -> None:
+    async def work() -> None:
+        async with live.transaction() as db:
+            await to_thread.run_sync(insert, db, "ana@example.com")
+            began.set()
+            await anyio.sleep_forever()
+
+    began = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        await began.wait()
+        assert look(live, OPEN) == 1
+        group.cancel_scope.cancel()
+    assert (look(live, OPEN), emails(live), live.gate.inside) == (0, [], 0)
+    assert live.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_short_work_is_returned_and_committed(live: Store) -> None:
+    assert (await live.run(lambda db: add(db, "ana@example.com"))).email == "ana@example.com"
+    assert emails(live) == ["ana@example.com"]
+
+
+async def test_a_job_is_committed_at_its_end_or_leaves_no_trace(live: Store) -> None:
+    def work(email: str, divisor: int) -> None:
+        with live.job() as db:
+            insert(db, email)
+            assert 1 / divisor == 1
+
+    work("ana@example.com", 1)
+    with pytest.raises(ZeroDivisionError):
+        work("luis@example.com", 0)
+    assert (look(live, OPEN), emails(live)) == (0, ["ana@example.com"])
+
+
+async def test_a_commit_that_fails_is_an_error_and_leaves_no_open_transaction(live: Store) -> None:
+    async def work() -> None:
+        async with live.transaction() as db:
+            await to_thread.run_sync(insert, db, "ana@example.com")
+            look(live, DROP_THE_OTHERS)
+
+    with pytest.raises(OperationalError):
+        await work()
+    assert (look(live, OPEN), emails(live), live.gate.inside) == (0, [], 0)
+
+
+async def test_connections_lost_while_idle_are_replaced(live: Store) -> None:
+    await live.run(lambda db: db.scalar(text("SELECT 1")))
+    look(live, DROP_THE_OTHERS)
+    assert await live.run(lambda db: db.scalar(text("SELECT 1"))) == 1
+
+
+async def test_more_work_than_connections_is_all_done_in_turn(live: Store, live_url: str) -> None:
+    narrow = Store(live_url, pool_size=2, queue_size=100)
+    done: list[int] = []
+
+    async def work(number: int) -> None:
+        await narrow.run(lambda db: db.execute(text("SELECT pg_sleep(0.002)")).all())
+        done.append(number)
+
+    async with anyio.create_task_group() as group:
+        for number in range(60):
+            group.start_soon(work, number)
+    assert sorted(done) == list(range(60))
+    assert narrow.gate.inside == 0
+    narrow.close()
+
+
+# What the client sees
+
+
+@pytest.fixture
+def client(live: Store, live_url: str) -> Any:
+    """Call an application whose routes die in the middle, on real connections."""
+    app = create_app(Settings(_env_file=None, database_url=live_url, secret_key=SECRET, log_level="ERROR"))
+
+    def die(db: Db) -> None:
+        insert(db, "ana@example.com")
+        raise ZeroDivisionError
+
+    def lose_the_connection(db: Db) -> None:
+        insert(db, "ana@example.com")
+        look(live, DROP_THE_OTHERS)
+        db.scalar(text("SELECT 1"))
+
+    def lose_the_commit(db: Db) -> None:
+        insert(db, "ana@example.com")
+        look(live, DROP_THE_OTHERS)
+
+    def break_a_rule_of_ours(db: Db) -> None:
+        db.execute(text("INSERT INTO users (id, email, password_hash) VALUES (1, 'a', 'x'), (1, 'b', 'x')"))
+
+    def take_an_address_twice(db: Db) -> None:
+        insert(db, "ana@example.com")
+        insert(db, "ana@example.com")
+
+    for route in (die, lose_the_connection, lose_the_commit, break_a_rule_of_ours, take_an_address_twice):
+        app.add_api_route(f"/{route.__name__}", route)
+    with TestClient(app) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("route", "status", "slug"),
+    [
+        ("die", 500, "internal-error"),
+        ("lose_the_connection", 503, "unavailable"),
+        ("lose_the_commit", 503, "unavailable"),
+        ("break_a_rule_of_ours", 500, "internal-error"),
+        ("take_an_address_twice", 409, "email-taken"),
+    ],
+)
+async def test_a_request_that_dies_in_the_middle_says_so_and_leaves_nothing(
+    live: Store, client: TestClient, route: str, status: int, slug: str
+) -> None:
+    answer = client.get(f"/{route}")
+    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers.get("retry-after") == ("2" if status == 503 else None)
+    assert "ana@example.com" not in answer.text
+    assert (look(live, OPEN), emails(live)) == (0, [])
+    store = client.app.state.store  # type: ignore[attr-defined]
+    assert (store.gate.inside, store.engine.pool.checkedout()) == (0, 0)
+    assert client.get("/api/v1/events").status_code == 200
+
+
+async def test_the_transaction_of_a_request_ends_before_its_answer_leaves() -> None:
+    assert Depends(transaction, scope="function") in Db.__metadata__  # type: ignore[attr-defined]

@@ -1,0 +1,214 @@
+"""Who may do what: every route, called by everybody, on an event that all may see and on a draft."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import Connection
+
+from app.models.enums import EventStatus, TeamRole
+from app.tests.conftest import PREFIX, Caller
+from app.tests.factories import PASSWORD, Factory
+from app.tests.routers.conftest import SignedIn, at, sent
+
+CALLERS = ("anonymous", "stranger", "staff", "manager", "owner", "admin")
+
+OK = 0
+ACCESS = {
+    # Who holds it: anonymous, stranger, staff, manager, owner, admin; on a public event, then on a draft.
+    "anyone": ((OK, OK, OK, OK, OK, OK), (OK, OK, OK, OK, OK, OK)),
+    "all": ((OK, OK, OK, OK, OK, OK), (404, 404, OK, OK, OK, OK)),
+    "user": ((401, OK, OK, OK, OK, OK), (401, OK, OK, OK, OK, OK)),
+    "staff": ((401, 403, OK, OK, OK, OK), (401, 404, OK, OK, OK, OK)),
+    "manager": ((401, 403, 403, OK, OK, OK), (401, 404, 403, OK, OK, OK)),
+    "owner": ((401, 403, 403, 403, OK, OK), (401, 404, 403, 403, OK, OK)),
+    "admin": ((401, 403, 403, 403, 403, OK), (401, 403, 403, 403, 403, OK)),
+    # A registration is nobody else's to know of.
+    "its user or staff": ((401, 404, OK, OK, OK, OK), (401, 404, OK, OK, OK, OK)),
+    # A draft is not open: its team is told so, others do not learn of it.
+    "user, if open": ((401, OK, OK, OK, OK, OK), (401, 404, 409, 409, 409, 409)),
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An event with all that belongs to it, as ids, and those who call."""
+
+    event_id: int
+    attended_event_id: int
+    session_id: int
+    speaker_id: int
+    room_id: int
+    registration_id: int
+    user_id: int
+    email: str
+    newcomer: str
+    times: dict[str, str]
+    callers: dict[str, Caller]
+
+
+Body = Callable[[Scene], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is asked of a route: who may, the status of success, and the body or what else it needs."""
+
+    access: str
+    success: int
+    body: Body | None = None
+    query: str = ""
+    form: Body | None = None
+    event: str = "event_id"
+
+
+def account(scene: Scene) -> dict[str, Any]:
+    return {"email": scene.newcomer, "password": PASSWORD}
+
+
+def credentials(scene: Scene) -> dict[str, Any]:
+    return {"email": scene.email, "password": PASSWORD}
+
+
+def form(scene: Scene) -> dict[str, Any]:
+    return {"username": scene.email, "password": PASSWORD}
+
+
+def new_event(scene: Scene) -> dict[str, Any]:
+    return {"name": "New", "capacity_total": 1, **scene.times}
+
+
+def new_session(scene: Scene) -> dict[str, Any]:
+    return {"event_id": scene.event_id, "title": "New", **scene.times}
+
+
+def new_room(scene: Scene) -> dict[str, Any]:
+    return {"event_id": scene.event_id, "name": "New"}
+
+
+def new_speaker(scene: Scene) -> dict[str, Any]:
+    return {"event_id": scene.event_id, "full_name": "New"}
+
+
+def new_member(scene: Scene) -> dict[str, Any]:
+    return {"email": scene.newcomer.replace("new", "known"), "role": "STAFF"}
+
+
+def renamed(field: str) -> Body:
+    return lambda _: {field: "Renamed"}
+
+
+OF_EVENT = "?event_id={event_id}"
+
+ROUTES = {
+    "GET /health/live": Call("anyone", 200),
+    "GET /health/ready": Call("anyone", 200),
+    "POST /auth/register": Call("anyone", 201, account),
+    "POST /auth/login": Call("anyone", 200, credentials),
+    "POST /auth/token": Call("anyone", 200, form=form),
+    "GET /users/me": Call("user", 200),
+    "PATCH /users/me": Call("user", 200, renamed("full_name")),
+    "GET /users/me/events": Call("user", 200),
+    "GET /users/me/speakers": Call("user", 200),
+    "GET /users": Call("admin", 200),
+    "PATCH /users/{user_id}": Call("admin", 200, lambda _: {"role": "ORGANIZER"}),
+    "GET /events": Call("anyone", 200),
+    "POST /events": Call("user", 201, new_event),
+    "GET /events/{event_id}": Call("all", 200),
+    "PATCH /events/{event_id}": Call("manager", 200, renamed("name")),
+    "DELETE /events/{event_id}": Call("owner", 204),
+    "GET /events/{event_id}/team": Call("staff", 200),
+    "POST /events/{event_id}/team": Call("owner", 201, new_member),
+    "DELETE /events/{event_id}/team/{user_id}": Call("owner", 204),
+    "GET /events/{event_id}/registrations": Call("staff", 200),
+    "GET /events/{event_id}/registrations.csv": Call("staff", 200),
+    "GET /sessions": Call("all", 200, query=OF_EVENT),
+    "POST /sessions": Call("manager", 201, new_session),
+    "GET /sessions/{session_id}": Call("all", 200),
+    "PATCH /sessions/{session_id}": Call("manager", 200, renamed("title")),
+    "DELETE /sessions/{session_id}": Call("manager", 204),
+    "GET /speakers": Call("all", 200, query=OF_EVENT),
+    "POST /speakers": Call("manager", 201, new_speaker),
+    "GET /speakers/{speaker_id}": Call("all", 200),
+    # The owner made the speaker: nobody else of the event may touch the entry.
+    "PATCH /speakers/{speaker_id}": Call("owner", 200, renamed("full_name")),
+    "DELETE /speakers/{speaker_id}": Call("owner", 204),
+    "GET /rooms": Call("all", 200, query=OF_EVENT),
+    "POST /rooms": Call("manager", 201, new_room),
+    "PATCH /rooms/{room_id}": Call("manager", 200, renamed("name")),
+    "DELETE /rooms/{room_id}": Call("manager", 204),
+    "POST /registrations/events/{event_id}": Call("user, if open", 201),
+    "DELETE /registrations/events/{event_id}": Call("user", 204, event="attended_event_id"),
+    "GET /registrations/me": Call("user", 200),
+    "GET /registrations/{registration_id}": Call("its user or staff", 200),
+    "GET /registrations/events": Call("user", 200),
+    "GET /sessions/events/{event_id}": Call("all", 200),
+    "POST /sessions/events/{event_id}": Call("manager", 201, new_session),
+}
+
+
+@pytest.fixture(params=[EventStatus.PUBLISHED, EventStatus.DRAFT])
+def scene(
+    request: pytest.FixtureRequest, anonymous: Caller, signed_in: SignedIn, make: Factory
+) -> tuple[EventStatus, Scene]:
+    status: EventStatus = request.param
+    owner = make.user()
+    event = make.event(owner, status=status)
+    attended = make.event(status=status)
+    users = {
+        "stranger": make.user(),
+        "staff": make.member(event, TeamRole.STAFF),
+        "manager": make.member(event, TeamRole.MANAGER),
+        "owner": owner,
+        "admin": make.admin(),
+    }
+    for user in users.values():
+        make.registration(attended, user)
+    somebody = make.member(event, TeamRole.STAFF)
+    make.user(email="known@example.net")
+    callers = {name: signed_in(user) for name, user in users.items()}
+    return status, Scene(
+        event_id=event.id,
+        attended_event_id=attended.id,
+        session_id=make.session(event).id,
+        speaker_id=make.speaker(owner, event).id,
+        room_id=make.room(event).id,
+        registration_id=make.registration(event).id,
+        user_id=somebody.id,
+        email=owner.email,
+        newcomer="new@example.net",
+        times=sent(at(event, 2)),
+        callers={"anonymous": anonymous, **callers},
+    )
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_each_route_serves_whom_it_should_and_nobody_else(
+    scene: tuple[EventStatus, Scene], connection: Connection, route: str
+) -> None:
+    status, there = scene
+    call = ROUTES[route]
+    on_public, on_draft = ACCESS[call.access]
+    answers = on_draft if status is EventStatus.DRAFT else on_public
+    method, path = route.split(" ")
+    names = {**vars(there), "event_id": getattr(there, call.event)}
+    options = {"json": call.body and call.body(there), "data": call.form and call.form(there)}
+    seen = {}
+    for name, caller in there.callers.items():
+        before = connection.begin_nested()
+        seen[name] = caller.request(method, (path + call.query).format(**names), **options).status_code
+        before.rollback()
+    assert seen == {
+        name: call.success if answer == OK else answer for name, answer in zip(CALLERS, answers, strict=True)
+    }
+
+
+def test_every_route_is_in_the_table(app: FastAPI) -> None:
+    routes = {
+        f"{method.upper()} {path.removeprefix(PREFIX)}"
+        for path, operations in app.openapi()["paths"].items()
+        for method in operations
+    }
+    assert routes == set(ROUTES)

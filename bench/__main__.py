@@ -1,0 +1,82 @@
+"""Run the benchmarks: ``python -m bench``, or ``make bench``."""
+
+import secrets
+import tempfile
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from app.core.security import Tokens
+from bench import collapse, machine, postgres, routes
+from bench.data import World
+from bench.load import BrokenRunError
+from bench.rig import FASTEST, Report, Rig
+
+WIDTH = 110
+
+
+class Suite(StrEnum):
+    """What can be measured."""
+
+    ROUTES = "routes"
+    COLLAPSE = "collapse"
+
+
+def main(  # noqa: PLR0913 - each is an option
+    suites: Annotated[list[Suite] | None, typer.Argument(help="Which suites; all without one.")] = None,
+    *,
+    quick: Annotated[bool, typer.Option(help="See in seconds that everything works; judge nothing.")] = False,
+    seconds: Annotated[int | None, typer.Option(min=1, max=60, help="How long each run is.")] = None,
+    only: Annotated[str | None, typer.Option(help="Of the suite collapse only this operation.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Processes of the service.")] = 1,
+    database_url: Annotated[
+        str | None,
+        typer.Option(help="A server to make a database on, instead of an embedded one."),
+    ] = None,
+) -> None:
+    """Measure the service under load, on this machine, and say whether its bounds hold.
+
+    The exit status is 1 when a bound is missed and 2 when a run was broken.
+    """
+    console = Console(width=WIDTH, highlight=False)
+    if quick:
+        seconds = 1
+    longest = seconds or max(routes.SECONDS, collapse.SECONDS)
+    world = World(people=FASTEST * longest + 2)
+    secret = secrets.token_urlsafe(48)
+    tokens = list(world.tokens(Tokens(secret, timedelta(days=1))))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        postgres.database(database_url) as engine,
+    ):
+        for name, fact in {**machine.facts(), **postgres.facts(engine)}.items():
+            console.print(f"{name}: {fact}", soft_wrap=True)
+        console.print(f"Data: {world.events:,} events, {world.people:,} people, made anew for every run\n")
+        progress = Console(stderr=True, highlight=False)
+        rig = Rig(progress, engine, world, tokens, secret, Path(folder), workers, quick)
+        reports = []
+        try:
+            for suite in suites or list(Suite):
+                reports.append(_run(rig, suite, seconds, only))
+                console.print(reports[-1].table)
+        except BrokenRunError as error:
+            console.print(f"Broken run: {error}", markup=False)
+            raise typer.Exit(2) from None
+    misses = [miss for report in reports for miss in report.misses]
+    broken = [reason for report in reports for reason in report.broken]
+    for line in (*(f"Bound missed: {miss}" for miss in misses), *(f"Broken run: {why}" for why in broken)):
+        console.print(line, markup=False)
+    if misses or broken:
+        raise typer.Exit(2 if broken else 1)
+
+
+def _run(rig: Rig, suite: Suite, seconds: int | None, only: str | None) -> Report:
+    return routes.run(rig, seconds) if suite is Suite.ROUTES else collapse.run(rig, seconds, only)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,54 @@
+-- Send the requests of a file, one line each: method, path, token and body between tabs. Count what was
+-- answered with the expected status apart from everything else.
+
+local threads = {}
+
+function setup(thread)
+   table.insert(threads, thread)
+end
+
+function init(args)
+   file, expected, cycles = args[1], tonumber(args[2]), args[3] == "cycle"
+   served, refused, first_refusal, ran_out = 0, 0, "", false
+   lines = io.lines(file)
+end
+
+function request()
+   local line = lines()
+   if line == nil then
+      -- A fresh request sent twice would be refused, and that is not what is measured.
+      ran_out = not cycles
+      lines = io.lines(file)
+      line = lines()
+   end
+   local method, path, token, body = line:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$")
+   local headers = {}
+   if token ~= "" then headers["Authorization"] = "Bearer " .. token end
+   if body ~= "" then headers["Content-Type"] = "application/json" end
+   return wrk.format(method, path, headers, body ~= "" and body or nil)
+end
+
+function response(status, headers, body)
+   if status == expected then
+      served = served + 1
+   else
+      refused = refused + 1
+      if first_refusal == "" then
+         first_refusal = status .. " " .. body:sub(1, 300):gsub("%s+", " ")
+      end
+   end
+end
+
+function done(summary, latency, requests)
+   local thread = threads[1]
+   local errors = summary.errors
+   local function tell(name, value) print("bench " .. name .. " " .. tostring(value)) end
+   tell("served", thread:get("served"))
+   tell("refused", thread:get("refused"))
+   tell("first_refusal", thread:get("first_refusal"))
+   tell("ran_out", thread:get("ran_out"))
+   tell("socket_errors", errors.connect + errors.read + errors.write + errors.timeout)
+   tell("seconds", summary.duration / 1e6)
+   tell("p50_ms", latency:percentile(50) / 1e3)
+   tell("p99_ms", latency:percentile(99) / 1e3)
+end

@@ -1,0 +1,69 @@
+"""One measurement: the data made anew, the requests written down, the load, and a wait until all is quiet."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine
+
+from bench.cases import Case
+from bench.data import World
+from bench.load import Load, Run, drive, write
+from bench.postgres import wait_until_quiet
+from bench.service import ServedWith
+
+FASTEST = 4_000
+"""More requests a second than any route that writes answers; as many are prepared."""
+
+LONGEST_DRAIN = 60.0
+
+
+@dataclass(frozen=True)
+class Rig:
+    """What every suite measures with."""
+
+    progress: Console
+    engine: Engine
+    world: World
+    tokens: Sequence[str]
+    secret: str
+    folder: Path
+    workers: int = 1
+    quick: bool = False
+
+    @property
+    def served_with(self) -> ServedWith:
+        """Return what the applications need to be told."""
+        url = self.engine.url.render_as_string(hide_password=False)
+        return ServedWith(url, self.secret, self.workers)
+
+    def measure(self, address: str, case: Case, *, clients: int, seconds: int) -> Load:
+        """Measure one case, beginning from the same rows each time.
+
+        Raises:
+            BrokenRunError: there is no figure.
+
+        """
+        count = self.world.events if case.cycles else FASTEST * seconds
+        file = write(case.lines(self.world, self.tokens, count), self.folder / "requests")
+        wait_until_quiet(self.engine)
+        self.world.fill(self.engine, case.more, count=count)
+        load = drive(address, Run(file, clients, seconds, case.expected, case.cycles))
+        self.progress.print(f"{case.label}: {load.per_second:,.0f}/s with {clients} clients")
+        return load
+
+    def drain(self, load: Load, clients: int) -> None:
+        """Wait for the requests that the clients left behind, which are still being served."""
+        time.sleep(min(1.5 * clients / load.per_second, LONGEST_DRAIN))
+
+
+@dataclass
+class Report:
+    """What came of a suite."""
+
+    table: Table
+    misses: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)

@@ -1,0 +1,93 @@
+"""Applications under load, each a process of its own on a free port of loopback."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, NamedTuple
+
+from app.core.settings import PROJECT
+from bench.load import BrokenRunError
+
+SERVICE = "app.main:app"
+BASELINE = "bench.baseline:app"
+
+START_SECONDS = 30
+STOP_SECONDS = 5
+
+
+class ServedWith(NamedTuple):
+    """What an application needs to be told."""
+
+    database_url: str
+    secret: str
+    workers: int
+
+
+@contextmanager
+def serving(application: str, served_with: ServedWith) -> Iterator[str]:
+    """Serve ``application`` by uvicorn as long as needed, with its defaults, and yield its address.
+
+    Either application writes one line of log for a request: the service its own, the baseline uvicorn's.
+
+    Raises:
+        BrokenRunError: it does not get ready.
+
+    """
+    port = _free_port()
+    address = f"http://127.0.0.1:{port}"
+    words = [sys.executable, "-m", "uvicorn", application, "--port", str(port)]
+    words += ["--workers", str(served_with.workers), "--timeout-graceful-shutdown", "2"]
+    if application == SERVICE:
+        words += ["--no-access-log"]
+    known = {
+        "DATABASE_URL": served_with.database_url,
+        "SECRET_KEY": served_with.secret,
+        "ENV": "prod",
+        "DEBUG": "false",
+    }
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            words, cwd=PROJECT, env={**os.environ, **known}, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            _wait_until_ready(process, address, log)
+            yield address
+        finally:
+            _stop(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], address: str, log: IO[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{address}/health/ready", timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+    log.seek(0)
+    message = f"the application did not get ready: {log.read().decode(errors='replace')[-1_000:]}"
+    raise BrokenRunError(message)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        # Its workers too, which it can no longer stop; the group is the process's own.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -15,18 +15,16 @@ from typing import Annotated
 
 import typer
 import uvicorn
-from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from app.core.database import Store
 from app.core.logging import configure_logging
-from app.core.migrations import is_migrated, upgrade
+from app.core.migrations import current_revision, is_migrated, upgrade
 from app.core.security import PasswordHasher
 from app.core.settings import PROJECT, Environment, Settings, load_settings
 from app.core.startup import database_url, prepare
@@ -117,9 +115,9 @@ def migrate(
 ) -> None:
     """Bring the database's schema up to what this release needs."""
     with _database(_settings()) as store:
-        before = _revision(store.engine)
+        before = current_revision(store.engine)
         upgrade(store.engine, revision)
-        after = _revision(store.engine)
+        after = current_revision(store.engine)
     if before == after:
         console.print(f"The database is at {after or 'nothing'} already.")
     else:
@@ -247,11 +245,6 @@ def _migrated_database(settings: Settings) -> Iterator[Store]:
         elif not is_migrated(store.engine):
             raise CannotGoOn("The database is not migrated. Run 'events migrate' first.")
         yield store
-
-
-def _revision(engine: Engine) -> str | None:
-    with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
 
 
 def _ensure_free(host: str, port: int) -> None:

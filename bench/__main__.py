@@ -1,11 +1,12 @@
 """Run the benchmarks: ``python -m bench``, or ``make bench``."""
 
 import secrets
+import signal
 import tempfile
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -42,6 +43,9 @@ def main(  # noqa: PLR0913 - each is an option
 
     The exit status is 1 when a bound is missed and 2 when a run was broken.
     """
+    # Whoever ends this ends the service and the database that it started, too.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, _leave)
     console = Console(width=WIDTH, highlight=False)
     if quick:
         seconds = 1
@@ -72,6 +76,10 @@ def main(  # noqa: PLR0913 - each is an option
         console.print(line, markup=False)
     if misses or broken:
         raise typer.Exit(2 if broken else 1)
+
+
+def _leave(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _run(rig: Rig, suite: Suite, seconds: int | None, only: str | None) -> Report:

@@ -42,8 +42,11 @@ def _embedded_server() -> Iterator[str]:
             with running(data, settings=DURABLE) as url:
                 yield url
         finally:
-            # Started by root, the server keeps its data elsewhere and leaves a link here.
-            shutil.rmtree(data.resolve(), ignore_errors=True)
+            # Started by root, the server keeps its data and its locks elsewhere and leaves a link here.
+            place = data.resolve()
+            shutil.rmtree(place, ignore_errors=True)
+            for beside in place.parent.glob(f"{place.name}.*"):
+                beside.unlink()
 
 
 @contextmanager

@@ -27,14 +27,19 @@ def _known_revisions() -> frozenset[str]:
     return frozenset(step.revision for step in ScriptDirectory.from_config(_config()).walk_revisions())
 
 
+def current_revision(engine: Engine) -> str | None:
+    """Name the revision that the database is at, or None for an empty one."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
 def is_migrated(engine: Engine) -> bool:
     """Tell whether the database is at the revision that this release needs, or past it.
 
     A revision that this release does not know is a later one: while a new release is rolled out, the old
     one goes on serving.
     """
-    with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
+    current = current_revision(engine)
     return current is not None and (current == newest_revision() or current not in _known_revisions())
 
 

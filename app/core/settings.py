@@ -16,7 +16,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -174,6 +174,20 @@ class Settings(BaseSettings):
                 "e.g. from 'openssl rand -base64 48'"
             )
         return given
+
+
+class DefaultSettings(Settings):
+    """The settings as they are where nothing is set: only what the caller says counts."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the name is pydantic's
+        init_settings: PydanticBaseSettingsSource,
+        **_: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave the environment and ``.env`` out."""
+        return (init_settings,)
 
 
 def _kept_secret(path: Path) -> str:

@@ -43,6 +43,6 @@ def prepare(settings: Settings, engine: Engine) -> None:
     except OperationalError as error:
         if settings.env is Environment.DEV:
             raise CannotStart(
-                f"The database cannot be reached; check DATABASE_URL. It said: {error.orig}"
+                f"The database cannot be reached; check DATABASE_URL. It said: {str(error.orig).strip()}"
             ) from None
         logger.warning("the database does not answer yet: %s", error.orig)

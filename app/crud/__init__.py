@@ -1,6 +1,6 @@
 """Every question to the database: what all entities share, and a module for what is peculiar to each."""
 
-from app.crud import events, registrations, rooms, sessions, speakers, teams, users
+from app.crud import events, registrations, rooms, seeds, sessions, speakers, teams, users
 from app.crud.records import get, remove, save, soft_delete, try_save
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "remove",
     "rooms",
     "save",
+    "seeds",
     "sessions",
     "soft_delete",
     "speakers",

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Form, Request
 from fastapi.security import OAuth2PasswordRequestForm
 from pydantic import MISSING, ValidationError
 
@@ -42,8 +42,23 @@ async def signed_in(command: Credentials, store: StoreOfApp, hashing: AppHashing
     return user
 
 
+class PasswordForm(OAuth2PasswordRequestForm):
+    """The OAuth2 password form, with an example that works when pressed."""
+
+    def __init__(
+        self,
+        username: Annotated[str, Form(description="The email.", examples=["ana@example.com"])],
+        password: Annotated[
+            str, Form(json_schema_extra={"format": "password"}, examples=["correct horse battery"])
+        ],
+        grant_type: Annotated[str | None, Form(pattern="^password$", examples=["password"])] = None,
+    ) -> None:
+        """Take the fields that matter here; a client's id and secret are accepted and have no effect."""
+        super().__init__(username=username, password=password, grant_type=grant_type)
+
+
 async def signed_in_by_form(
-    form: Annotated[OAuth2PasswordRequestForm, Depends()],
+    form: Annotated[PasswordForm, Depends()],
     store: StoreOfApp,
     hashing: AppHashing,
 ) -> User:

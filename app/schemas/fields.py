@@ -104,6 +104,7 @@ WebAddress = Annotated[Storable, Field(max_length=2_048), AfterValidator(_web_ad
 Email = Annotated[
     EmailStr,
     AfterValidator(_storable),
+    AfterValidator(_deliverable),
     AfterValidator(str.lower),
     Field(max_length=254),
 ]

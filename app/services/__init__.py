@@ -1,11 +1,13 @@
 """What the service does: decide, combine, refuse."""
 
 from app.services import (
+    admins,
     auth,
     events,
     health,
     registrations,
     rooms,
+    seeds,
     sessions,
     speakers,
     teams,
@@ -13,11 +15,13 @@ from app.services import (
 )
 
 __all__ = [
+    "admins",
     "auth",
     "events",
     "health",
     "registrations",
     "rooms",
+    "seeds",
     "sessions",
     "speakers",
     "teams",

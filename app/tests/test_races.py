@@ -87,9 +87,12 @@ def at_once(count: int, work: Callable[[int], T]) -> list[T]:
 def tally(store: Store, works: Sequence[Work]) -> Counter[str]:
     """Run each of ``works`` in a transaction of its own, all at once, and count what came of them."""
 
+    everybody = Barrier(len(works))
+
     def outcome(number: int) -> str:
         try:
             with store.job() as db:
+                db.info["all"] = everybody
                 works[number](db)
         except Problem as refusal:
             return refusal.slug()
@@ -103,9 +106,9 @@ def tally(store: Store, works: Sequence[Work]) -> Counter[str]:
     return Counter(at_once(len(works), outcome))
 
 
-def pause(db: Database) -> None:
-    """Give the others the time to do what a check has not seen."""
-    db.execute(text("SELECT pg_sleep(0.05)"))
+def wait_for_all(db: Database) -> None:
+    """Go on when everybody has come as far: all have looked, and nobody has written."""
+    db.info["all"].wait(30)
 
 
 def number(store: Store, query: str, **values: Any) -> int:
@@ -159,7 +162,7 @@ def look_then_register(db: Database, actor: User, event_id: int) -> None:
     query = text("SELECT count(*) FROM registrations WHERE event_id = :event AND status = 'CONFIRMED'")
     taken = db.execute(query, {"event": event_id}).scalar_one()
     twice = crud.registrations.exists_live(db, event_id, actor.id)
-    pause(db)
+    wait_for_all(db)
     if twice:
         raise AlreadyRegistered
     if taken >= event.capacity_total:
@@ -197,7 +200,7 @@ def test_cancelling_twenty_times_frees_one_place(live: Store, unprotected: Store
     def look_then_cancel(db: Database, actor: User, event_id: int) -> None:
         mine = text("SELECT id FROM registrations WHERE user_id = :user AND status = 'CONFIRMED'")
         registration_id = db.execute(mine, {"user": actor.id}).scalar()
-        pause(db)
+        wait_for_all(db)
         if registration_id is not None:
             cancel = "UPDATE registrations SET status = 'CANCELLED' WHERE id = :id"
             db.execute(text(cancel), {"id": registration_id})
@@ -223,8 +226,8 @@ def test_the_counter_is_the_number_of_rows_after_a_storm_of_registering_and_canc
     def register_and_count(db: Database, actor: User, event_id: int) -> None:
         event = db.get_one(Event, event_id)
         before = event.confirmed_count
+        wait_for_all(db)
         take(db, actor, event_id)
-        pause(db)
         event.confirmed_count = before + 1
         db.flush()
 
@@ -260,7 +263,7 @@ def test_capacity_lowered_meanwhile_stays_above_what_is_sold(live: Store, unprot
         event = db.get_one(Event, event_id)
         query = text("SELECT count(*) FROM registrations WHERE event_id = :event")
         taken = db.execute(query, {"event": event_id}).scalar_one()
-        pause(db)
+        wait_for_all(db)
         if taken > lowered:
             raise CapacityBelowConfirmed
         event.capacity_total = lowered
@@ -289,6 +292,23 @@ def test_capacity_lowered_meanwhile_stays_above_what_is_sold(live: Store, unprot
         assert set(seen) <= {"done", "event-full", "capacity-below-confirmed"}
         # Whoever came first: all are served at the old capacity, or the new one is filled.
         assert (sold, places) in {(CROWD - 1, CROWD), (lowered, lowered)}
+
+
+def test_places_go_on_selling_while_a_session_is_planned(live: Store) -> None:
+    def sell_while(lock: Callable[[Database, int], object]) -> str:
+        event, (user,) = an_event(live), crowd(live, 1)
+        with live.job() as planner, live.job() as buyer:
+            lock(planner, event.id)
+            buyer.execute(text("SET LOCAL lock_timeout = '500ms'"))
+            try:
+                services.registrations.register(buyer, user, event.id)
+            except OperationalError as error:
+                buyer.rollback()
+                return type(error.orig).__name__
+        return "done"
+
+    assert sell_while(crud.events.lock) == "LockNotAvailable"
+    assert sell_while(crud.events.lock_window) == "done"
 
 
 # Rooms, speakers, times
@@ -323,7 +343,7 @@ def look_then_plan(
     attempt = Attempt(None, event.start_at, event.start_at + HOUR, room.id if room else None, speaker_ids)
     in_room = crud.sessions.list_in_room_during(db, attempt)
     of_speaker = crud.sessions.list_of_speakers_during(db, attempt)
-    pause(db)
+    wait_for_all(db)
     if in_room:
         raise RoomTaken
     if of_speaker:
@@ -383,7 +403,7 @@ def test_an_event_that_shrinks_leaves_no_session_outside(live: Store, unprotecte
         del actor
         start_at = event.start_at + HOUR
         outside = crud.sessions.list_outside(db, event.id, start_at, event.end_at)
-        pause(db)
+        wait_for_all(db)
         if outside:
             raise SessionOutsideEvent
         db.get_one(Event, event.id).start_at = start_at
@@ -464,7 +484,7 @@ def test_those_who_change_a_room_and_those_who_move_its_sessions_do_not_deadlock
     def lock_both(db: Database, order: Sequence[tuple[type[Any], int]]) -> None:
         for kind, key in order:
             db.get(kind, key, with_for_update=True)
-            pause(db)
+            wait_for_all(db)
 
     both = [(Room, room.id), (Session, session.id)]
     careless = tally(live, [partial(lock_both, order=both), partial(lock_both, order=both[::-1])])
@@ -530,15 +550,17 @@ def wait_until_ready(server: subprocess.Popen[bytes], address: str, log: Path) -
 def requests(address: str, calls: Sequence[tuple[str, str, User]]) -> Counter[str]:
     """Send every call at once, each over its own connection, and count the answers."""
     tokens = Tokens(SECRET, timedelta(minutes=5))
+    unlimited = httpx.Limits(max_connections=None, max_keepalive_connections=0)
 
     def answer(number: int) -> str:
         method, path, user = calls[number]
         headers = {"Authorization": f"Bearer {tokens.issue(user.claims)}"}
-        response = httpx.request(method, f"{address}{PREFIX}{path}", headers=headers, timeout=60)
+        response = client.request(method, path, headers=headers)
         slug = response.json().get("type", "").removeprefix("/problems/")
         return f"{response.status_code} {slug}".strip()
 
-    return Counter(at_once(len(calls), answer))
+    with httpx.Client(base_url=f"{address}{PREFIX}", timeout=60, limits=unlimited) as client:
+        return Counter(at_once(len(calls), answer))
 
 
 def test_a_stampede_on_two_workers_never_oversells(live: Store, served: str) -> None:

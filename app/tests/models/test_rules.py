@@ -126,7 +126,7 @@ def test_capacity_is_in_range(make: Factory, refusal: Refusal, capacity: int) ->
 @pytest.mark.parametrize("counter", ["confirmed_count", "waitlist_count"])
 def test_a_counter_cannot_be_written_by_hand(make: Factory, refusal: Refusal, counter: str) -> None:
     event = make.event()
-    for value in ("1", f"{counter} + 1", "-1"):
+    for value in ("1", f"{counter} + 1"):
         assert refusal(f"UPDATE events SET {counter} = {value} WHERE id = :id", id=event.id) == COUNTERS
     insert = f"""
         INSERT INTO events (name, start_at, end_at, capacity_total, created_by, {counter})

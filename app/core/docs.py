@@ -71,7 +71,8 @@ def serve_docs(app: FastAPI, openapi_url: str) -> dict[str, str]:
 
 def _answering(page: HTMLResponse) -> Callable[[], Awaitable[HTMLResponse]]:
     async def show() -> HTMLResponse:
-        return page
+        # One for each request: the middleware writes its headers into it.
+        return HTMLResponse(page.body)
 
     return show
 
@@ -84,7 +85,7 @@ def _policy(html: str) -> str:
     return "; ".join(
         [
             "default-src 'none'",
-            f"script-src 'self' {' '.join(hashes)}",
+            " ".join(["script-src 'self'", *hashes]),
             "style-src 'self' 'unsafe-inline'",
             "img-src 'self' data:",
             "font-src 'self' data:",

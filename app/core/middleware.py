@@ -92,7 +92,7 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        policy = self._policies.get(scope["path"], "default-src 'none'; frame-ancestors 'none'")
+        policy = self._policies.get(scope["path"].rstrip("/"), "default-src 'none'; frame-ancestors 'none'")
         added = [
             (b"x-content-type-options", b"nosniff"),
             (b"x-frame-options", b"DENY"),

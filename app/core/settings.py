@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import secrets
 from enum import StrEnum
 from pathlib import Path
@@ -53,7 +54,7 @@ def _bare(value: Any) -> Any:
     if isinstance(value, str):
         value = value.strip()
         for quote in ("'", '"'):
-            if len(value) > 1 and value[0] == value[-1] == quote:
+            if len(value) > 1 and value[0] == value[-1] == quote and value.count(quote) == 2:  # noqa: PLR2004
                 return value[1:-1].strip()
     return value
 
@@ -124,7 +125,7 @@ class Settings(BaseSettings):
             return None
         try:
             url = make_url(value)
-        except ArgumentError as error:
+        except (ArgumentError, ValueError) as error:
             raise ValueError("write it as postgresql://user:password@host:5432/name") from error
         if url.drivername not in {"postgresql+psycopg2", "postgresql", "postgres"}:
             raise ValueError(f"only PostgreSQL is supported, not '{url.drivername}'")
@@ -134,7 +135,7 @@ class Settings(BaseSettings):
     @classmethod
     def _no_wildcard_with_credentials(cls, value: list[str]) -> list[str]:
         for origin in value:
-            if not origin.startswith(("http://", "https://")) or "*" in origin or origin.count("/") != 2:  # noqa: PLR2004
+            if not re.fullmatch(r"https?://[^/*\s]+", origin):
                 raise ValueError(f"'{origin}' is not an origin; write https://host or https://host:port")
         return value
 
@@ -182,9 +183,11 @@ class DefaultSettings(Settings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the name is pydantic's
+        settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
-        **_: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Leave the environment and ``.env`` out."""
         return (init_settings,)

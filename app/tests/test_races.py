@@ -33,7 +33,7 @@ from app.core.exceptions import (
 from app.core.security import Tokens
 from app.core.settings import PROJECT
 from app.crud.sessions import Attempt
-from app.models import Event, Registration, Room, Session, Speaker, User
+from app.models import Event, Registration, Room, Session, Speaker, User, session_speakers
 from app.models.constraints import explain
 from app.models.enums import RegistrationStatus
 from app.models.registration import new_ticket_code
@@ -48,7 +48,7 @@ Work = Callable[[Database], object]
 
 CROWD = 40
 
-PROTECTION = """
+WITHOUT_RULES = """
     ALTER TABLE events DROP CONSTRAINT ck_events_confirmed_within_capacity;
     DROP TRIGGER registrations_count_inserted ON registrations;
     DROP TRIGGER registrations_count_updated ON registrations;
@@ -62,14 +62,22 @@ PROTECTION = """
 
 
 @pytest.fixture(scope="module")
-def unprotected(server_url: str, worker: str) -> Iterator[Store]:
-    """Yield connections to a database whose rules have been taken away, for the controls."""
+def without_rules(server_url: str, worker: str) -> Iterator[Store]:
+    """Yield connections to a database whose rules have been taken away."""
     with migrated_database(server_url, f"mis_eventos_unprotected_{worker}") as url:
         store = Store(url, pool_size=CROWD, queue_size=0)
         with store.job() as db:
-            db.execute(text(PROTECTION))
+            db.execute(text(WITHOUT_RULES))
         yield store
         store.close()
+
+
+@pytest.fixture
+def unprotected(without_rules: Store) -> Iterator[Store]:
+    """Yield the same, emptied after the test, for its control."""
+    yield without_rules
+    with without_rules.job() as db:
+        db.execute(text("TRUNCATE users CASCADE"))
 
 
 def at_once(count: int, work: Callable[[int], T]) -> list[T]:
@@ -341,7 +349,7 @@ def look_then_plan(
     del actor
     speaker_ids = [speaker.id] if speaker else []
     attempt = Attempt(None, event.start_at, event.start_at + HOUR, room.id if room else None, speaker_ids)
-    in_room = crud.sessions.list_in_room_during(db, attempt)
+    in_room = crud.sessions.list_in_room_during(db, attempt) if room else []
     of_speaker = crud.sessions.list_of_speakers_during(db, attempt)
     wait_for_all(db)
     if in_room:
@@ -482,9 +490,10 @@ def test_those_who_change_a_room_and_those_who_move_its_sessions_do_not_deadlock
         session = make.session(event, room=room)
 
     def lock_both(db: Database, order: Sequence[tuple[type[Any], int]]) -> None:
-        for kind, key in order:
-            db.get(kind, key, with_for_update=True)
-            wait_for_all(db)
+        (first, second) = order
+        db.get(*first, with_for_update=True)
+        wait_for_all(db)
+        db.get(*second, with_for_update=True)
 
     both = [(Room, room.id), (Session, session.id)]
     careless = tally(live, [partial(lock_both, order=both), partial(lock_both, order=both[::-1])])
@@ -503,6 +512,55 @@ def test_those_who_change_a_room_and_those_who_move_its_sessions_do_not_deadlock
     ]
     for _ in range(3):
         assert tally(live, works) == Counter({"done": 20})
+
+
+# Wide open is the moment between one speaker and the next, so that nobody is spared by luck.
+SLOW_LINKS = """
+    CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_sleep(0.1);
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER dawdle BEFORE INSERT ON session_speakers FOR EACH ROW EXECUTE FUNCTION dawdle();
+"""
+
+
+def test_planners_who_name_the_same_speakers_in_opposite_orders_do_not_deadlock(live: Store) -> None:
+    (owner,) = crowd(live, 1)
+    events = [an_event(live, owner) for _ in range(10)]
+    with live.job() as db:
+        make = Factory(db)
+        both = [make.speaker(owner).id for _ in range(2)]
+        sessions = [make.session(event) for event in events[:2]]
+
+    def name_both(db: Database, session: Session, order: Sequence[int]) -> None:
+        first, second = (
+            {"session_id": session.id, "speaker_id": key, "during": session.during} for key in order
+        )
+        db.execute(session_speakers.insert().values(first))
+        wait_for_all(db)
+        db.execute(session_speakers.insert().values(second))
+
+    works: list[Work] = [
+        partial(name_both, session=sessions[0], order=both),
+        partial(name_both, session=sessions[1], order=both[::-1]),
+    ]
+    assert tally(live, works) == Counter({"done": 1, "DeadlockDetected": 1})
+
+    def put(db: Database, event: Event, order: Sequence[int]) -> None:
+        start_at = event.start_at + 2 * HOUR
+        words = SessionPlan(title="Both", start_at=start_at, end_at=start_at + HOUR, speaker_ids=list(order))
+        services.sessions.schedule(db, owner, event.id, words)
+
+    with live.job() as db:
+        db.execute(text(SLOW_LINKS))
+    works = [
+        partial(put, event=event, order=both[:: 1 if turn % 2 else -1]) for turn, event in enumerate(events)
+    ]
+    seen = tally(live, works)
+    with live.job() as db:
+        db.execute(text("DROP FUNCTION dawdle CASCADE"))
+    assert seen == Counter({"done": 1, "speaker-busy": 9})
 
 
 # Over HTTP, against real workers

@@ -3,12 +3,13 @@
 import gzip
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.responses import StreamingResponse
 from starlette.websockets import WebSocketDisconnect
 
 from app.api import create_app
@@ -37,7 +38,7 @@ def quiet_again(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
 
 
 def application(**settings: Any) -> FastAPI:
-    """Put together an application with two routes more: one that fails, one that says a lot."""
+    """Put together an application with routes of its own: some that fail, one that says a lot."""
     unreachable = "postgresql://nobody@127.0.0.1:9/nowhere"
     options = {"database_url": unreachable, "secret_key": SECRET, "log_level": "INFO", **settings}
     app = create_app(Settings(_env_file=None, **options))
@@ -45,19 +46,27 @@ def application(**settings: Any) -> FastAPI:
     async def fail() -> None:
         raise RuntimeError(INNER)
 
+    async def break_off() -> StreamingResponse:
+        async def chunks() -> AsyncIterator[str]:
+            yield "the first half"
+            raise RuntimeError(INNER)
+
+        return StreamingResponse(chunks())
+
     async def talk(length: int) -> str:
         logging.getLogger("app.talk").info("a line from within")
         return "x" * length
 
     app.add_api_route("/fail/{secret}", fail)
+    app.add_api_route("/break-off", break_off)
     app.add_api_route("/talk/{length}", talk)
     return app
 
 
-@pytest.fixture
-def client(quiet_again: None) -> TestClient:
+@pytest.fixture(scope="module")
+def client() -> TestClient:
     """Call that application as it is by default."""
-    return TestClient(application())
+    return TestClient(application(log_level="ERROR"))
 
 
 # One answer of each kind, whoever makes it
@@ -133,6 +142,15 @@ def test_a_failure_shows_nothing_inner_and_is_logged_under_its_id(
     assert " ERROR   [find-me] app.core.middleware: unexpected failure\n" in logged
     assert f"RuntimeError: {INNER}\n" in logged
     assert logged.count("[find-me] app.access: GET /fail/{secret} 500 ") == 1
+
+
+def test_an_answer_that_fails_half_way_is_broken_off_and_not_mended(
+    quiet_again: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = TestClient(application())
+    with pytest.raises(RuntimeError, match=INNER):
+        client.get("/break-off", headers={"X-Request-ID": "find-me"})
+    assert capsys.readouterr().err.count("[find-me] app.access: GET /break-off 200 ") == 1
 
 
 # Cross-origin requests

@@ -317,6 +317,21 @@ def test_workers_that_start_at_once_agree_on_one_signing_key(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
 
 
+def test_a_worker_that_comes_second_takes_the_key_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, link = tmp_path / "secret_key", os.link
+
+    def link_late(draft: Path, path: Path) -> None:
+        path.write_text("the key of a worker that was faster")
+        link(draft, path)
+
+    monkeypatch.setattr(os, "link", link_late)
+    settings = given(SECRET_KEY="", SECRET_KEY_FILE=str(file))
+    assert settings.secret_key.get_secret_value() == "the key of a worker that was faster"
+    assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
+
+
 def test_a_signing_key_given_outright_wins_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "secret_key"
     assert given(SECRET_KEY_FILE=str(file)).secret_key.get_secret_value() == SECRET

@@ -451,6 +451,14 @@ def test_a_broken_form_is_refused(anonymous: Caller, content: bytes) -> None:
     assert refused(response, 422, "invalid-request")["errors"]
 
 
+def test_a_request_without_any_body_misses_one(caller: Caller) -> None:
+    malformed(caller.post("/events"), "/")
+
+
+def test_a_form_in_parts_is_read_as_one_in_a_line_is(anonymous: Caller) -> None:
+    malformed(anonymous.post("/auth/token", files={"username": (None, "ana@example.com")}), "/password")
+
+
 TEN_MEGABYTES = 10 * 1_048_576
 
 

@@ -93,9 +93,11 @@ TRIGGERS = (
     CREATE TRIGGER events_guard_counters_on_insert BEFORE INSERT ON events FOR EACH ROW
     WHEN (NEW.confirmed_count <> 0 OR NEW.waitlist_count <> 0) EXECUTE FUNCTION refuse_counter()
     """,
-    # At depth 0 a statement of a client writes the counter; deeper, the trigger above does.
+    # At depth 0 a statement of a client writes the counter; deeper, the trigger above does. It looks after
+    # the update: before one, PostgreSQL would take every generated column for changed, `is_live` in the key
+    # among them, and lock the event against the sessions that are being planned.
     """
-    CREATE TRIGGER events_guard_counters_on_update BEFORE UPDATE ON events FOR EACH ROW
+    CREATE TRIGGER events_guard_counters_on_update AFTER UPDATE ON events FOR EACH ROW
     WHEN (pg_trigger_depth() = 0 AND (
         OLD.confirmed_count <> NEW.confirmed_count OR OLD.waitlist_count <> NEW.waitlist_count
     )) EXECUTE FUNCTION refuse_counter()
@@ -439,7 +441,7 @@ def upgrade() -> None:
             "during",
             postgresql.TSTZRANGE(),
             sa.Computed(
-                "CASE WHEN deleted_at IS NULL AND event_is_live"
+                "CASE WHEN deleted_at IS NULL AND event_is_live AND end_at > start_at"
                 " THEN tstzrange(start_at, end_at, '[)') ELSE 'empty'::tstzrange END",
                 persisted=True,
             ),

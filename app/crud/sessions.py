@@ -11,7 +11,7 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from app.core.database import Database
 from app.crud.records import attempt, save
-from app.models import Event, Session, TeamMember, session_speakers
+from app.models import Event, Room, Session, Speaker, TeamMember, session_speakers
 from app.models.enums import EventStatus
 
 KEY = ("session_id", "speaker_id")
@@ -76,6 +76,17 @@ class Attempt:
         )
 
 
+def hold(db: Database, planned: Attempt) -> None:
+    """Let nobody else plan in the room of ``planned``, or with its speakers, until the end.
+
+    The exclusions would hold without: but of two that judge each other at the same moment, one would be
+    ended as deadlocked, and would not learn which session is in its way.
+    """
+    db.execute(select(Room.id).where(Room.id == planned.room_id).with_for_update(key_share=True))
+    whose = select(Speaker.id).where(Speaker.id.in_(_speakers_of(planned))).order_by(Speaker.id)
+    db.execute(whose.with_for_update(key_share=True))
+
+
 def try_put(
     db: Database,
     session: Session,
@@ -103,7 +114,7 @@ def try_put(
                     "speaker_id": speaker_id,
                     "during": session.during,
                 }
-                for speaker_id in dict.fromkeys(speaker_ids)
+                for speaker_id in sorted(set(speaker_ids))
             ]
             db.execute(insert(session_speakers).values(rows).on_conflict_do_nothing(index_elements=KEY))
 
@@ -118,12 +129,8 @@ def list_in_room_during(db: Database, planned: Attempt) -> list[Session]:
 def list_of_speakers_during(db: Database, planned: Attempt) -> list[Session]:
     """Return the sessions, of whatever event, that hold one of the speakers when ``planned`` would."""
     links = session_speakers.c
-    if planned.speaker_ids is None:
-        own = session_speakers.alias()
-        whose = links.speaker_id.in_(select(own.c.speaker_id).where(own.c.session_id == planned.session_id))
-    else:
-        whose = links.speaker_id.in_(planned.speaker_ids)
-    return _list_in_the_way(db, Session.id.in_(select(links.session_id).where(whose)), planned)
+    held = select(links.session_id).where(links.speaker_id.in_(_speakers_of(planned)))
+    return _list_in_the_way(db, Session.id.in_(held), planned)
 
 
 def list_of_speaker(db: Database, speaker_id: int) -> list[Session]:
@@ -131,6 +138,13 @@ def list_of_speaker(db: Database, speaker_id: int) -> list[Session]:
     held = select(session_speakers.c.session_id).where(session_speakers.c.speaker_id == speaker_id)
     alive = select(Event.id).where(Event.deleted_at.is_(None))
     return list(db.scalars(_whole().where(Session.id.in_(held), Session.event_id.in_(alive))))
+
+
+def _speakers_of(planned: Attempt) -> Sequence[int] | Select[int]:
+    if planned.speaker_ids is not None:
+        return planned.speaker_ids
+    own = session_speakers.alias()
+    return select(own.c.speaker_id).where(own.c.session_id == planned.session_id)
 
 
 def _list_in_the_way(db: Database, condition: ColumnElement[bool], planned: Attempt) -> list[Session]:

@@ -126,7 +126,7 @@ class Session(Base):
     during: Mapped[Range[datetime]] = mapped_column(
         TSTZRANGE,
         Computed(
-            "CASE WHEN deleted_at IS NULL AND event_is_live"
+            "CASE WHEN deleted_at IS NULL AND event_is_live AND end_at > start_at"
             " THEN tstzrange(start_at, end_at, '[)') ELSE 'empty'::tstzrange END",
             persisted=True,
         ),

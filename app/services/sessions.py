@@ -95,6 +95,7 @@ def _put(db: Database, actor: User, event: Event, session: Session, changes: dic
         name = changes.pop("room")
         changes |= Room.copies(crud.rooms.get_or_make(db, event.id, name) if name else None)
     attempt = Attempt.of(session, changes, speaker_ids)
+    crud.sessions.hold(db, attempt)
     violation = crud.sessions.try_put(db, session, changes, speaker_ids)
     if violation is not None:
         raise _refusal(db, actor, event, attempt, violation)

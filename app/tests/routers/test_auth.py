@@ -179,16 +179,17 @@ def test_unknown_wrong_and_inactive_are_answered_alike(
 def test_an_unknown_address_takes_as_long_as_a_wrong_password(anonymous: Caller, make: Factory) -> None:
     make.user(email="ana@example.com")
 
-    def fastest(email: str) -> float:
+    def least(email: str) -> float:
         spent = []
         for _ in range(5):
-            began = time.perf_counter()
+            # The work done and not the time passed, which a busy machine stretches as it likes.
+            began = time.process_time()
             sign_in(anonymous, email, "not the password")
-            spent.append(time.perf_counter() - began)
+            spent.append(time.process_time() - began)
         return min(spent)
 
     sign_in(anonymous, "nobody@example.com")
-    known, unknown = fastest("ana@example.com"), fastest("nobody@example.com")
+    known, unknown = least("ana@example.com"), least("nobody@example.com")
     assert unknown > known / 2
 
 

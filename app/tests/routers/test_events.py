@@ -1,5 +1,6 @@
 """Events over HTTP."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -153,11 +154,18 @@ def test_registration_cannot_close_before_it_opens(signed_in: SignedIn, make: Fa
         assert [error["pointer"] for error in response.json()["errors"]] == ["/registration_closes_at"]
 
 
+@pytest.fixture
+def _organisers_only(app: FastAPI) -> Iterator[None]:
+    usual = app.state.settings
+    app.state.settings = usual.model_copy(update={"event_creators": EventCreators.ORGANIZERS})
+    yield
+    app.state.settings = usual
+
+
+@pytest.mark.usefixtures("_organisers_only")
 def test_only_organisers_create_events_where_the_service_is_set_so(
-    app: FastAPI, signed_in: SignedIn, make: Factory, monkeypatch: pytest.MonkeyPatch
+    signed_in: SignedIn, make: Factory
 ) -> None:
-    strict = app.state.settings.model_copy(update={"event_creators": EventCreators.ORGANIZERS})
-    monkeypatch.setattr(app.state, "settings", strict)
     answers = {role: signed_in(make.user(role=role)).post("/events", json=NEW).status_code for role in Role}
     assert answers == {Role.ADMIN: 201, Role.ORGANIZER: 201, Role.ATTENDEE: 403}
 

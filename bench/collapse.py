@@ -19,6 +19,7 @@ from bench.service import BASELINE, SERVICE, serving
 
 LEVELS = (16, 256, 512)
 SECONDS = 4
+QUICK_LEVELS = (16, 64)
 BOUND = 0.9
 ROUNDS = 3
 
@@ -26,7 +27,7 @@ ROUNDS = 3
 def run(rig: Rig, seconds: int | None = None, only: str | None = None) -> Report:
     """Measure every route that writes at each number of clients."""
     seconds = seconds or SECONDS
-    levels = LEVELS[:2] if rig.quick else LEVELS
+    levels = QUICK_LEVELS if rig.quick else LEVELS
     cases = [case for case in WRITES if only in {None, case.operation}]
     table = Table(
         "Route",

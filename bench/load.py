@@ -76,7 +76,7 @@ def drive(address: str, run: Run) -> Load:
         message = "wrk is not on PATH: run scripts/install-system-packages wrk"
         raise BrokenRunError(message)
     options = ["-t1", f"-c{run.clients}", f"-d{run.seconds}s", f"--timeout={TIMEOUT_SECONDS}s", "--latency"]
-    for_script = [str(run.file), str(run.expected), "cycle" if run.cycles else "once"]
+    for_script = [str(run.file), str(run.expected), "cycle" if run.cycles else "once", str(run.clients)]
     words = [wrk, *options, "-s", str(SCRIPT), address, "--", *for_script]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=run.seconds + 60)
     told = dict(line.split(" ", 2)[1:] for line in done.stdout.splitlines() if line.startswith("bench "))
@@ -85,7 +85,7 @@ def drive(address: str, run: Run) -> Load:
         raise BrokenRunError(message)
     _check(told)
     return Load(
-        per_second=int(told["served"]) / float(told["seconds"]),
+        per_second=float(told["per_second"]),
         p50_ms=float(told["p50_ms"]),
         p99_ms=float(told["p99_ms"]),
     )

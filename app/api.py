@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -13,7 +14,10 @@ from pydantic import SecretStr
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from app import services
 from app.core import openapi
+from app.core.chores import every
+from app.core.coalescing import GroupCommit
 from app.core.database import Store
 from app.core.docs import serve_docs
 from app.core.exceptions import InvalidRequest, Overloaded, Unavailable
@@ -26,7 +30,7 @@ from app.core.middleware import (
     TrailingSlash,
     TrustedHosts,
 )
-from app.core.problems import install_problem_handlers, problems
+from app.core.problems import DATABASE_TROUBLE, install_problem_handlers, problems
 from app.core.security import Hashing, Tokens
 from app.core.settings import DefaultSettings, Environment, Settings, load_settings
 from app.core.startup import database_url, prepare
@@ -34,6 +38,7 @@ from app.models.constraints import explain
 from app.routers import (
     aliases,
     auth,
+    check_ins,
     events,
     health,
     registrations,
@@ -46,6 +51,8 @@ from app.routers import (
 
 VERSION = "0.1.0"
 OTHER_THREADS = 20
+SECONDS_BETWEEN_CHORES = 60.0
+KEYS_FORGOTTEN_AT_ONCE = 10_000
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +110,7 @@ def _add_routes(app: FastAPI, prefix: str) -> None:
         speakers,
         rooms,
         registrations,
+        check_ins,
     ):
         app.include_router(module.router, prefix=prefix)
 
@@ -143,6 +151,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Whoever is through the gate finds a thread at once, and a few are left for the rest.
         to_thread.current_default_thread_limiter().total_tokens = settings.db_pool_size + OTHER_THREADS
         app.state.store = store
+        app.state.admissions = await stack.enter_async_context(
+            GroupCommit(
+                store.serving(services.registrations.admit),
+                queue=settings.db_queue_size,
+                common=DATABASE_TROUBLE,
+            )
+        )
+        forget = partial(services.idempotency.forget_expired, limit=KEYS_FORGOTTEN_AT_ONCE)
+        await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, lambda: store.run(forget)))
         app.state.hashing = Hashing(settings.hashing_threads, settings.db_queue_size)
         yield
 

@@ -1,6 +1,6 @@
 """The database: one unit of work per request, let in only when a connection and a thread are free."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from app.core.gate import Gate
 
 T = TypeVar("T")
+Member = TypeVar("Member")
+Outcome = TypeVar("Outcome")
 
 
 class Database(Session):
@@ -27,7 +29,8 @@ class Store:
         """Keep up to ``pool_size`` connections to ``url``; let ``queue_size`` requests wait for one."""
         self.engine: Engine = create_engine(
             url,
-            pool_size=pool_size,
+            # One more than the gate lets in: the group commit's own.
+            pool_size=pool_size + 1,
             max_overflow=0,
             pool_pre_ping=True,
             echo=echo,
@@ -65,6 +68,25 @@ class Store:
             db.commit()
         finally:
             db.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Database]:
+        """Look at the database as it is at one moment, while others go on writing; nothing can be changed."""
+        with self.engine.connect() as connection:
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with self.units(bind=connection) as db:
+                yield db
+
+    def serving(
+        self, decide: Callable[[Database, Sequence[Member]], Sequence[Outcome]]
+    ) -> Callable[[Sequence[Member]], Sequence[Outcome]]:
+        """Let ``decide`` serve many members at once, in one transaction, for a group commit."""
+
+        def serve(members: Sequence[Member]) -> Sequence[Outcome]:
+            with self.job() as db:
+                return decide(db, members)
+
+        return serve
 
     async def run(self, work: Callable[[Database], T]) -> T:
         """Run ``work`` in a short transaction of its own and return what it returns."""

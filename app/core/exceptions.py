@@ -8,7 +8,8 @@ Problem
 │   └── WrongPassword
 ├── NotFound                     404
 │   ├── NotRegistered
-│   └── UnknownAccount
+│   ├── UnknownAccount
+│   └── UnknownTicket
 ├── MethodNotAllowed             405
 ├── Conflict                     409
 │   ├── AlreadyCheckedIn
@@ -20,6 +21,7 @@ Problem
 │   ├── IllegalStatusChange
 │   ├── LastAdmin
 │   ├── RegistrationClosed
+│   ├── RequestInProgress
 │   ├── RoomInUse
 │   ├── RoomNameTaken
 │   ├── RoomTaken
@@ -27,10 +29,14 @@ Problem
 │   ├── SessionOutsideEvent
 │   ├── SpeakerBusy
 │   ├── SpeakerHasSessions
-│   └── UnknownSpeaker
+│   ├── TicketCancelled
+│   ├── TicketNotConfirmed
+│   ├── UnknownSpeaker
+│   └── WaitlistNotEmpty
 ├── ContentTooLarge              413
 ├── UnsupportedMediaType         415
 ├── InvalidRequest               422
+│   └── IdempotencyKeyReused
 ├── InternalError                500
 ├── Overloaded                   503
 └── Unavailable                  503
@@ -141,6 +147,13 @@ class UnknownAccount(NotFound):
     default_detail = "No active account has this email. Ask the person to sign up first."
 
 
+class UnknownTicket(NotFound):
+    """No ticket of the event has the code."""
+
+    title = "Unknown ticket"
+    default_detail = "No ticket of this event has this code. Check the event, or look the person up by name."
+
+
 class MethodNotAllowed(Problem):
     """The address exists and does not answer this method."""
 
@@ -220,6 +233,16 @@ class RegistrationClosed(Conflict):
     default_detail = "This event is not open for registration now."
 
 
+class RequestInProgress(Conflict):
+    """Another request under the same key is still being served."""
+
+    title = "The same request is in progress"
+    default_detail = (
+        "A request with this Idempotency-Key is being served. Ask again in a moment for its answer."
+    )
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+
+
 class RoomInUse(Conflict):
     """Sessions stand in the way of a change to their room; ``sessions`` names them."""
 
@@ -269,11 +292,32 @@ class SpeakerHasSessions(Conflict):
     default_detail = "This speaker is in sessions, named in 'sessions'. Take them off those first."
 
 
+class TicketCancelled(Conflict):
+    """The registration was cancelled, by its owner or with the event."""
+
+    title = "The ticket is cancelled"
+    default_detail = "The registration of this ticket was cancelled. The person needs a new registration."
+
+
+class TicketNotConfirmed(Conflict):
+    """The registration is on the waitlist and has no place yet."""
+
+    title = "The ticket is not confirmed"
+    default_detail = "This person is on the waitlist and has no place yet. Raise the capacity to let them in."
+
+
 class UnknownSpeaker(Conflict):
     """A session named speakers that do not exist or are not the actor's to name."""
 
     title = "Unknown speaker"
     default_detail = "Some speakers do not exist or are not yours to name; 'speaker_ids' lists them."
+
+
+class WaitlistNotEmpty(Conflict):
+    """The waitlist cannot be switched off while people are on it."""
+
+    title = "People are waiting"
+    default_detail = "People are on the waitlist. Raise the capacity to let them in before switching it off."
 
 
 class ContentTooLarge(Problem):
@@ -308,6 +352,13 @@ class InvalidRequest(Problem):
     def at(cls, field: str, detail: str) -> Self:
         """Refuse one field of the body, in the shape that a schema's refusals have."""
         return cls(f"/{field}: {detail}.", errors=[{"pointer": f"/{field}", "detail": detail}])
+
+
+class IdempotencyKeyReused(InvalidRequest):
+    """The key was used for another body."""
+
+    title = "Idempotency key reused"
+    default_detail = "This Idempotency-Key was used with another body. Use a new key for a new request."
 
 
 class InternalError(Problem):

@@ -64,6 +64,9 @@ PROBLEM_SCHEMA = {
     "additionalProperties": True,
 }
 
+DATABASE_TROUBLE: tuple[type[Exception], ...] = (OperationalError, PoolTimeout)
+"""What is raised when the database does not answer; it meets every request alike."""
+
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 _BY_STATUS: dict[int, type[Problem]] = {
@@ -161,8 +164,7 @@ def install_problem_handlers(app: FastAPI, explain: Callable[[IntegrityError], P
         (RequestValidationError, on_malformed),
         (HTTPException, on_http_exception),
         (IntegrityError, on_violation),
-        (OperationalError, on_database_trouble),
-        (PoolTimeout, on_database_trouble),
+        *((kind, on_database_trouble) for kind in DATABASE_TROUBLE),
     ):
         app.add_exception_handler(kind, handler)
 

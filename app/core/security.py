@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from anyio import CapacityLimiter, to_thread
-from jose import JWTError, jwt
+from jose import JWTError, jwk, jwt
 
 from app.core.gate import Gate
 
@@ -94,7 +94,8 @@ class Tokens:
 
     def __init__(self, secret: str, lifetime: timedelta) -> None:
         """Sign with ``secret``; tokens end ``lifetime`` after they were issued."""
-        self._secret = secret
+        # Made once: from a text, it would be made anew for every token.
+        self._key = jwk.construct(secret, ALGORITHM)
         self.lifetime = lifetime
 
     def issue(self, claims: Claims) -> str:
@@ -107,14 +108,14 @@ class Tokens:
             "iat": now,
             "exp": now + self.lifetime,
         }
-        return jwt.encode(payload, self._secret, algorithm=ALGORITHM)
+        return jwt.encode(payload, self._key, algorithm=ALGORITHM)
 
     def read(self, token: str) -> Claims | None:
         """Return what a valid token claims, or None for one that is forged, expired or not ours."""
         try:
             payload = jwt.decode(
                 token,
-                self._secret,
+                self._key,
                 algorithms=[ALGORITHM],
                 options={"require_exp": True, "require_iat": True},
             )

@@ -1,11 +1,24 @@
 """Every question to the database: what all entities share, and a module for what is peculiar to each."""
 
-from app.crud import events, registrations, rooms, seeds, sessions, speakers, teams, users
+from app.crud import (
+    check_ins,
+    events,
+    idempotency,
+    registrations,
+    rooms,
+    seeds,
+    sessions,
+    speakers,
+    teams,
+    users,
+)
 from app.crud.records import get, remove, save, soft_delete, try_save
 
 __all__ = [
+    "check_ins",
     "events",
     "get",
+    "idempotency",
     "registrations",
     "remove",
     "rooms",

@@ -1,11 +1,13 @@
 """Questions about those who run an event."""
 
-from sqlalchemy import select
+from collections.abc import Collection
+
+from sqlalchemy import and_, or_, select, tuple_
 from sqlalchemy.orm import selectinload
 
 from app.core.database import Database
-from app.models import TeamMember
-from app.models.enums import TeamRole
+from app.models import Event, TeamMember, User
+from app.models.enums import Role, TeamRole
 
 
 def get_role(db: Database, event_id: int, user_id: int) -> TeamRole | None:
@@ -13,6 +15,23 @@ def get_role(db: Database, event_id: int, user_id: int) -> TeamRole | None:
     return db.scalar(
         select(TeamMember.role).where(TeamMember.event_id == event_id, TeamMember.user_id == user_id)
     )
+
+
+def list_staff(db: Database, pairs: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Return which of the pairs of event and user are an event and one of those who run it."""
+    query = (
+        select(Event.id, User.id)
+        .join(User, tuple_(Event.id, User.id).in_(pairs))
+        .outerjoin(TeamMember, and_(TeamMember.event_id == Event.id, TeamMember.user_id == User.id))
+        .where(
+            or_(
+                Event.created_by == User.id,
+                User.role == Role.ADMIN,
+                TeamMember.role.is_not(None),
+            )
+        )
+    )
+    return {(event_id, user_id) for event_id, user_id in db.execute(query)}
 
 
 def get_member(db: Database, event_id: int, user_id: int) -> TeamMember | None:

@@ -1,6 +1,8 @@
 """Questions about accounts."""
 
-from sqlalchemy import or_, select
+from collections.abc import Collection
+
+from sqlalchemy import ARRAY, Integer, cast, func, or_, select
 
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
@@ -27,9 +29,17 @@ def get_by_claims(db: Database, claims: Claims) -> User | None:
     )
 
 
+def list_fitting(db: Database, claims: Collection[Claims]) -> set[Claims]:
+    """Return which of ``claims`` still fit an active account."""
+    query = select(User.id, User.email, User.token_version).where(
+        User.id == func.any(cast([claim.uid for claim in claims], ARRAY(Integer))), User.is_active
+    )
+    return {Claims(uid=uid, sub=sub, ver=ver) for uid, sub, ver in db.execute(query)}
+
+
 def lock(db: Database, user_id: int) -> User | None:
     """Return an account and keep others from changing it until the transaction ends."""
-    return db.get(User, user_id, with_for_update=True, populate_existing=True)
+    return db.get(User, user_id, with_for_update={"key_share": True}, populate_existing=True)
 
 
 def lock_active_admins(db: Database) -> list[int]:

@@ -1,7 +1,9 @@
 """The tables. Importing this package makes all of them known to the metadata."""
 
 from app.models.base import Base
+from app.models.check_in import Scan
 from app.models.event import Event
+from app.models.idempotency_key import IdempotencyKey
 from app.models.registration import Registration
 from app.models.room import Room
 from app.models.session import Session, session_speakers
@@ -12,8 +14,10 @@ from app.models.user import User
 __all__ = [
     "Base",
     "Event",
+    "IdempotencyKey",
     "Registration",
     "Room",
+    "Scan",
     "Session",
     "Speaker",
     "TeamMember",

@@ -25,13 +25,13 @@ class Base(DeclarativeBase):
     __mapper_args__: dict[str, Any] = {"eager_defaults": True}  # noqa: RUF012
 
 
-def closed_set(kind: type[StrEnum]) -> Enum:
+def closed_set(kind: type[StrEnum], length: int = 16) -> Enum:
     """Store ``kind`` as text with a CHECK: a new member is one migration and no ALTER TYPE."""
     return Enum(
         kind,
         native_enum=False,
         create_constraint=False,
-        length=16,
+        length=length,
         # Plain text, so that Alembic can write it into a migration.
         values_callable=lambda members: [member.value for member in members],
     )

@@ -34,3 +34,13 @@ class RegistrationStatus(StrEnum):
     CONFIRMED = "CONFIRMED"
     WAITLISTED = "WAITLISTED"
     CANCELLED = "CANCELLED"
+
+
+class Verdict(StrEnum):
+    """What came of a scan at the door."""
+
+    CHECKED_IN = "checked-in"
+    ALREADY_CHECKED_IN = "already-checked-in"
+    UNKNOWN_TICKET = "unknown-ticket"
+    TICKET_CANCELLED = "ticket-cancelled"
+    TICKET_NOT_CONFIRMED = "ticket-not-confirmed"

@@ -1,7 +1,7 @@
 """Events, with the counters of their places, which belong to the database."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import (
     CheckConstraint,
@@ -29,6 +29,25 @@ STATUS_CHANGES: dict[EventStatus, frozenset[EventStatus]] = {
     EventStatus.FINISHED: frozenset(),
     EventStatus.CANCELLED: frozenset(),
 }
+
+
+class Window(Protocol):
+    """What decides whether an event takes registrations: an event, or just these of its columns."""
+
+    status: EventStatus
+    end_at: datetime
+    registration_opens_at: datetime | None
+    registration_closes_at: datetime | None
+
+
+def takes_registrations(event: Window, now: datetime) -> bool:
+    """Tell whether registration for ``event`` is open at ``now``."""
+    return (
+        event.status is EventStatus.PUBLISHED
+        and now < event.end_at
+        and (event.registration_opens_at is None or event.registration_opens_at <= now)
+        and (event.registration_closes_at is None or now < event.registration_closes_at)
+    )
 
 
 class Event(Base):
@@ -121,12 +140,3 @@ class Event(Base):
     def may_become(self, status: EventStatus) -> bool:
         """Tell whether the event may go to ``status`` from where it stands."""
         return status is self.status or status in STATUS_CHANGES[self.status]
-
-    def takes_registrations_at(self, now: datetime) -> bool:
-        """Tell whether registration is open at ``now``."""
-        return (
-            self.status is EventStatus.PUBLISHED
-            and now < self.end_at
-            and (self.registration_opens_at is None or self.registration_opens_at <= now)
-            and (self.registration_closes_at is None or now < self.registration_closes_at)
-        )

@@ -3,16 +3,17 @@
 from fastapi import APIRouter, status
 
 from app import services
-from app.core.exceptions import Forbidden, NotFound, Unauthorized
+from app.core.exceptions import Forbidden, IdempotencyKeyReused, NotFound, RequestInProgress, Unauthorized
 from app.core.problems import problems
 from app.dependencies.auth import CurrentUser, Viewer
 from app.dependencies.database import Db
+from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import EventId, Location
 from app.models import Registration, Session
 from app.schemas.registrations import OwnRegistration
 from app.schemas.sessions import SessionCreateInPath, SessionRead
 
-router = APIRouter(tags=["Aliases"], deprecated=True)
+router = APIRouter(route_class=OnceRoute, tags=["Aliases"], deprecated=True)
 
 
 @router.get(
@@ -42,7 +43,8 @@ def list_sessions_by_path(event_id: EventId, viewer: Viewer, db: Db) -> list[Ses
     summary="Plan a session, by path",
     response_model=SessionRead,
     status_code=status.HTTP_201_CREATED,
-    responses=problems(Unauthorized, Forbidden, NotFound),
+    dependencies=[ServedOnce],
+    responses=problems(IdempotencyKeyReused, RequestInProgress, Unauthorized, Forbidden, NotFound),
 )
 def schedule_session_by_path(
     event_id: EventId,

@@ -8,15 +8,19 @@ from app import services
 from app.core.exceptions import (
     CapacityBelowConfirmed,
     Forbidden,
+    IdempotencyKeyReused,
     IllegalStatusChange,
     NotFound,
+    RequestInProgress,
     SessionOutsideEvent,
     Unauthorized,
+    WaitlistNotEmpty,
 )
 from app.core.pagination import Slice
 from app.core.problems import problems
 from app.dependencies.auth import CurrentUser, Viewer
 from app.dependencies.database import Db
+from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import EventId, Location
 from app.dependencies.settings import AppSettings
 from app.models import Event
@@ -29,7 +33,7 @@ from app.schemas.events import (
 )
 from app.schemas.pages import Page
 
-router = APIRouter(prefix="/events", tags=["Events"])
+router = APIRouter(route_class=OnceRoute, prefix="/events", tags=["Events"])
 
 
 @router.get(
@@ -51,7 +55,8 @@ def list_events(wanted: Annotated[EventQuery, Query()], db: Db, _: Viewer) -> Sl
     summary="Create an event",
     response_model=EventRead,
     status_code=status.HTTP_201_CREATED,
-    responses=problems(Unauthorized, Forbidden),
+    dependencies=[ServedOnce],
+    responses=problems(IdempotencyKeyReused, RequestInProgress, Unauthorized, Forbidden),
 )
 def create_event(
     command: EventCreate,
@@ -88,6 +93,7 @@ def read_event(event_id: EventId, viewer: Viewer, db: Db) -> Event:
         IllegalStatusChange,
         CapacityBelowConfirmed,
         SessionOutsideEvent,
+        WaitlistNotEmpty,
     ),
 )
 def edit_event(event_id: EventId, command: EventUpdate, actor: CurrentUser, db: Db) -> Event:

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, status
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from app import services
 from app.core.exceptions import (
@@ -11,6 +11,7 @@ from app.core.exceptions import (
     AlreadyRegistered,
     EventFull,
     Forbidden,
+    IdempotencyKeyReused,
     NotFound,
     NotRegistered,
     RegistrationClosed,
@@ -19,12 +20,14 @@ from app.core.exceptions import (
 from app.core.exports import csv_response
 from app.core.pagination import Slice
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser
+from app.dependencies.auth import CurrentUser, TokenClaims
 from app.dependencies.database import Db, StoreOfApp
+from app.dependencies.idempotency import Admissions, Key
 from app.dependencies.paths import EventId, Location, RegistrationId
 from app.models import Registration
 from app.schemas.pages import Page
 from app.schemas.registrations import (
+    Application,
     AttendeeQuery,
     AttendeeRead,
     OwnRegistration,
@@ -40,14 +43,25 @@ router = APIRouter(tags=["Registrations"])
     "/registrations/events/{event_id}",
     summary="Register for an event",
     status_code=status.HTTP_201_CREATED,
-    responses=problems(Unauthorized, NotFound, EventFull, AlreadyRegistered, RegistrationClosed),
+    responses=problems(
+        Unauthorized,
+        NotFound,
+        EventFull,
+        AlreadyRegistered,
+        RegistrationClosed,
+        IdempotencyKeyReused,
+    ),
 )
-def register(event_id: EventId, actor: CurrentUser, db: Db, location: Location) -> RegistrationMade:
+async def register(
+    event_id: EventId, claims: TokenClaims, key: Key, admissions: Admissions, location: Location
+) -> RegistrationMade:
     """Take a place. Once this answers 201 the place is yours, whatever happens to the service.
+
+    A full event with a waitlist answers 201 too, with `status` `WAITLISTED` and your position.
 
     `overlaps` names other events at the same time where you have a place.
     """
-    registration = services.registrations.register(db, actor, event_id)
+    registration = await admissions.submit(Application(claims, event_id, key))
     location("read_registration", registration_id=registration.id)
     return registration
 
@@ -85,6 +99,24 @@ def list_my_registrations(
 def read_registration(registration_id: RegistrationId, actor: CurrentUser, db: Db) -> Registration:
     """Show a registration to whose it is and to those who run the event."""
     return services.registrations.read(db, actor, registration_id)
+
+
+@router.get(
+    "/registrations/{registration_id}/ticket.svg",
+    summary="A ticket as a QR code",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {"image/svg+xml": {"schema": {"type": "string"}}},
+            "description": "The ticket's code as a QR code.",
+        },
+        **problems(Unauthorized, NotFound),
+    },
+)
+def show_ticket(registration_id: RegistrationId, actor: CurrentUser, db: Db) -> Response:
+    """Draw the code that is scanned at the door, for whose it is and for those who run the event."""
+    image = services.registrations.draw_ticket(db, actor, registration_id)
+    return Response(image, media_type="image/svg+xml")
 
 
 @router.get(

@@ -5,7 +5,9 @@ from fastapi import APIRouter, status
 from app import services
 from app.core.exceptions import (
     Forbidden,
+    IdempotencyKeyReused,
     NotFound,
+    RequestInProgress,
     RoomInUse,
     RoomNameTaken,
     Unauthorized,
@@ -13,11 +15,12 @@ from app.core.exceptions import (
 from app.core.problems import problems
 from app.dependencies.auth import CurrentUser, Viewer
 from app.dependencies.database import Db
+from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import OfEvent, RoomId
 from app.models import Room
 from app.schemas.rooms import RoomCreate, RoomRead, RoomUpdate
 
-router = APIRouter(prefix="/rooms", tags=["Rooms"])
+router = APIRouter(route_class=OnceRoute, prefix="/rooms", tags=["Rooms"])
 
 
 @router.get(
@@ -36,7 +39,10 @@ def list_rooms(event_id: OfEvent, viewer: Viewer, db: Db) -> list[Room]:
     summary="Add a room",
     response_model=RoomRead,
     status_code=status.HTTP_201_CREATED,
-    responses=problems(Unauthorized, Forbidden, NotFound, RoomNameTaken),
+    dependencies=[ServedOnce],
+    responses=problems(
+        IdempotencyKeyReused, RequestInProgress, Unauthorized, Forbidden, NotFound, RoomNameTaken
+    ),
 )
 def create_room(command: RoomCreate, actor: CurrentUser, db: Db) -> Room:
     """Add a room to an event. Its name is unique in the event, whatever its case."""

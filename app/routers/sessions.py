@@ -5,7 +5,9 @@ from fastapi import APIRouter, status
 from app import services
 from app.core.exceptions import (
     Forbidden,
+    IdempotencyKeyReused,
     NotFound,
+    RequestInProgress,
     RoomTaken,
     RoomTooSmall,
     SessionOutsideEvent,
@@ -16,11 +18,12 @@ from app.core.exceptions import (
 from app.core.problems import problems
 from app.dependencies.auth import CurrentUser, Viewer
 from app.dependencies.database import Db
+from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import Location, OfEvent, SessionId
 from app.models import Session
 from app.schemas.sessions import SessionCreate, SessionRead, SessionUpdate
 
-router = APIRouter(prefix="/sessions", tags=["Sessions"])
+router = APIRouter(route_class=OnceRoute, prefix="/sessions", tags=["Sessions"])
 
 CLASHES = (SessionOutsideEvent, RoomTaken, RoomTooSmall, SpeakerBusy, UnknownSpeaker)
 
@@ -41,7 +44,8 @@ def list_sessions(event_id: OfEvent, viewer: Viewer, db: Db) -> list[Session]:
     summary="Plan a session",
     response_model=SessionRead,
     status_code=status.HTTP_201_CREATED,
-    responses=problems(Unauthorized, Forbidden, NotFound, *CLASHES),
+    dependencies=[ServedOnce],
+    responses=problems(IdempotencyKeyReused, RequestInProgress, Unauthorized, Forbidden, NotFound, *CLASHES),
 )
 def schedule_session(command: SessionCreate, actor: CurrentUser, db: Db, location: Location) -> Session:
     """Plan a session within its event.

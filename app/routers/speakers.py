@@ -3,15 +3,23 @@
 from fastapi import APIRouter, status
 
 from app import services
-from app.core.exceptions import Forbidden, NotFound, SpeakerHasSessions, Unauthorized
+from app.core.exceptions import (
+    Forbidden,
+    IdempotencyKeyReused,
+    NotFound,
+    RequestInProgress,
+    SpeakerHasSessions,
+    Unauthorized,
+)
 from app.core.problems import problems
 from app.dependencies.auth import CurrentUser, Viewer
 from app.dependencies.database import Db
+from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import Location, OfEvent, SpeakerId
 from app.models import Speaker
 from app.schemas.speakers import SpeakerCreate, SpeakerRead, SpeakerUpdate
 
-router = APIRouter(prefix="/speakers", tags=["Speakers"])
+router = APIRouter(route_class=OnceRoute, prefix="/speakers", tags=["Speakers"])
 
 
 @router.get(
@@ -30,7 +38,8 @@ def list_speakers(event_id: OfEvent, viewer: Viewer, db: Db) -> list[Speaker]:
     summary="Add a speaker",
     response_model=SpeakerRead,
     status_code=status.HTTP_201_CREATED,
-    responses=problems(Unauthorized, Forbidden, NotFound),
+    dependencies=[ServedOnce],
+    responses=problems(IdempotencyKeyReused, RequestInProgress, Unauthorized, Forbidden, NotFound),
 )
 def create_speaker(command: SpeakerCreate, actor: CurrentUser, db: Db, location: Location) -> Speaker:
     """Make a speaker, to be named in sessions of one's events. `event_id` adds them to its line-up."""

@@ -6,17 +6,20 @@ from app import services
 from app.core.exceptions import (
     AlreadyOnTeam,
     Forbidden,
+    IdempotencyKeyReused,
     NotFound,
+    RequestInProgress,
     Unauthorized,
     UnknownAccount,
 )
 from app.core.problems import problems
 from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
+from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import EventId, UserId
 from app.schemas.teams import TeamMemberCreate, TeamMemberRead
 
-router = APIRouter(prefix="/events/{event_id}/team", tags=["Events"])
+router = APIRouter(route_class=OnceRoute, prefix="/events/{event_id}/team", tags=["Events"])
 
 
 @router.get(
@@ -33,7 +36,16 @@ def list_team(event_id: EventId, actor: CurrentUser, db: Db) -> list[TeamMemberR
     "",
     summary="Add to the team",
     status_code=status.HTTP_201_CREATED,
-    responses=problems(Unauthorized, Forbidden, NotFound, UnknownAccount, AlreadyOnTeam),
+    dependencies=[ServedOnce],
+    responses=problems(
+        IdempotencyKeyReused,
+        RequestInProgress,
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        UnknownAccount,
+        AlreadyOnTeam,
+    ),
 )
 def add_to_team(event_id: EventId, command: TeamMemberCreate, actor: CurrentUser, db: Db) -> TeamMemberRead:
     """Give someone with an account a part in running the event, as its owner.

@@ -1,12 +1,30 @@
 """Registrations."""
 
+from dataclasses import dataclass
+
 from pydantic import Field
 
+from app.core.security import Claims
 from app.models.enums import RegistrationStatus
 from app.schemas.events import EventSummary
 from app.schemas.fields import Output, Search, Utc
+from app.schemas.idempotency import RequestKey, Slot
 from app.schemas.pages import PageQuery
 from app.schemas.users import UserBrief
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Somebody's wish for a place, before it is decided."""
+
+    claims: Claims
+    event_id: int
+    key: RequestKey | None = None
+
+    @property
+    def slot(self) -> Slot | None:
+        """Name where the answer to the application's key is kept."""
+        return None if self.key is None else self.key.slot(self.claims.uid)
 
 
 class RegistrationRead(Output):

@@ -3,8 +3,10 @@
 from app.services import (
     admins,
     auth,
+    check_ins,
     events,
     health,
+    idempotency,
     registrations,
     rooms,
     seeds,
@@ -17,8 +19,10 @@ from app.services import (
 __all__ = [
     "admins",
     "auth",
+    "check_ins",
     "events",
     "health",
+    "idempotency",
     "registrations",
     "rooms",
     "seeds",

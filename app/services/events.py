@@ -9,6 +9,7 @@ from app.core.exceptions import (
     IllegalStatusChange,
     InvalidRequest,
     SessionOutsideEvent,
+    WaitlistNotEmpty,
 )
 from app.core.pagination import Slice
 from app.core.settings import EventCreators
@@ -50,6 +51,7 @@ def edit(db: Database, actor: User, event_id: int, command: EventUpdate) -> Even
     Raises:
         IllegalStatusChange: the event cannot go to that status from where it stands.
         CapacityBelowConfirmed: more places are confirmed than that.
+        WaitlistNotEmpty: the waitlist would be switched off with people on it.
         SessionOutsideEvent: the new times would leave sessions outside; ``sessions`` names them.
         InvalidRequest: the new times contradict those that stay.
 
@@ -59,9 +61,14 @@ def edit(db: Database, actor: User, event_id: int, command: EventUpdate) -> Even
     _check_times(db, event, changes)
     _check_capacity(event, changes)
     cancelled = _check_status(event, changes)
+    waiting = event.waitlist_count > 0
+    if waiting and not cancelled and not changes.get("waitlist_enabled", True):
+        raise WaitlistNotEmpty(waitlist_count=event.waitlist_count)
     crud.save(db, event, changes)
     if cancelled:
         crud.registrations.cancel_all(db, event.id)
+    elif waiting:
+        crud.registrations.promote(db, event.id)
     return _whole(db, event)
 
 

@@ -1,7 +1,13 @@
 """Registrations: a place at an event, taken and given back."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
+from io import BytesIO
+
+import segno
 
 from app import crud
 from app.core.database import Database
@@ -9,63 +15,174 @@ from app.core.exceptions import (
     AlreadyCheckedIn,
     AlreadyRegistered,
     EventFull,
+    IdempotencyKeyReused,
     NotFound,
     NotRegistered,
+    Problem,
     RegistrationClosed,
+    Unauthorized,
 )
 from app.core.exports import Export
 from app.core.pagination import Slice
+from app.core.security import Claims
+from app.crud.events import Doors
+from app.crud.registrations import Admitted
 from app.models import Event, Registration, User
 from app.models.enums import EventStatus, RegistrationStatus
+from app.models.event import takes_registrations
 from app.models.registration import new_ticket_code
-from app.policies import (
-    can_see_registration,
-    ensure_can_see_event,
-    ensure_can_staff_event,
-)
+from app.policies import can_see_registration, ensure_can_staff_event
+from app.schemas.idempotency import Answer, Slot
 from app.schemas.registrations import (
+    Application,
     AttendeeQuery,
     OwnRegistrationQuery,
     RegistrationMade,
-    RegistrationRead,
 )
 
 ROWS_AT_ONCE = 500
 
 
-def register(db: Database, actor: User, event_id: int) -> RegistrationMade:
-    """Take a place at an event.
+def admit(db: Database, applications: Sequence[Application]) -> list[RegistrationMade | Problem]:
+    """Decide in the order of arrival who gets a place, who waits, and who is refused why.
 
-    Raises:
-        RegistrationClosed: the event is not published, not open yet, closed or over.
-        AlreadyRegistered: ``actor`` holds a live registration.
-        EventFull: every place is taken.
-
+    Takes any number of applications for any number of events, in a number of statements that depends on
+    neither. Applications of one person, or under one key, are decided as if they had come one after the
+    other. Returns, in the same order, the registration made (or made before, under the same key) or one of
+    ``Unauthorized``, ``NotFound``, ``RegistrationClosed``, ``AlreadyRegistered``, ``EventFull`` and
+    ``IdempotencyKeyReused``.
     """
-    found = crud.events.lock_for_admission(db, event_id)
-    event, now = found or (None, None)
-    event = ensure_can_see_event(db, actor, event)
-    if now is None or not event.takes_registrations_at(now):
-        raise RegistrationClosed
-    if crud.registrations.exists_live(db, event.id, actor.id):
-        raise AlreadyRegistered
-    if event.capacity_available < 1:
-        raise EventFull
-    registration = crud.save(
-        db,
-        Registration(
-            event_id=event.id,
-            user_id=actor.id,
-            status=RegistrationStatus.CONFIRMED,
-            ticket_code=new_ticket_code(),
-        ),
+    # The events first: whoever shares one waits here, and then sees all that was done under its lock.
+    doors, now = crud.events.lock_doors(db, {application.event_id for application in applications})
+    fitting = crud.users.list_fitting(db, {application.claims for application in applications})
+    pairs = {(application.event_id, application.claims.uid) for application in applications}
+    hall = _Hall(
+        doors=doors,
+        now=now,
+        fitting=fitting,
+        registered=crud.registrations.list_live(db, pairs),
+        answered=crud.idempotency.map_answers(db, {entry.slot for entry in applications if entry.slot}),
+        staff=_staff_of_drafts(db, doors, pairs),
     )
-    overlaps = crud.registrations.list_overlapping_events(db, event, actor.id)
-    return RegistrationMade(**RegistrationRead.model_validate(registration).model_dump(), overlaps=overlaps)
+    decisions = [hall.decide(application) for application in applications]
+    # Once each: the same key may have come twice.
+    admitted = list(dict.fromkeys(entry for entry in decisions if isinstance(entry, Admitted)))
+    made = _write(db, admitted, hall.positions) if admitted else {}
+    outcomes = [made[entry.ticket_code] if isinstance(entry, Admitted) else entry for entry in decisions]
+    answers = {
+        application.slot: (application.key.digest, _answer(outcome))
+        for application, decision, outcome in zip(applications, decisions, outcomes, strict=True)
+        if application.slot and application.key and isinstance(decision, Admitted)
+    }
+    crud.idempotency.remember(db, answers)
+    return outcomes
+
+
+def _answer(outcome: RegistrationMade | Problem) -> Answer:
+    body = outcome.model_dump_json() if isinstance(outcome, RegistrationMade) else ""
+    return Answer(status=201, body=body.encode(), location=None)
+
+
+def _write(
+    db: Database, admitted: Sequence[Admitted], positions: Mapping[str, int]
+) -> dict[str, RegistrationMade]:
+    """Write the registrations and describe each, by its ticket."""
+    written = crud.registrations.add_all(db, admitted)
+    overlaps = crud.registrations.map_overlaps(db, [key for key, _ in written])
+    return {
+        entry.ticket_code: RegistrationMade(
+            id=key,
+            event_id=entry.event_id,
+            user_id=entry.user_id,
+            status=entry.status,
+            waitlist_position=positions.get(entry.ticket_code),
+            ticket_code=entry.ticket_code,
+            created_at=created_at,
+            checked_in_at=None,
+            overlaps=overlaps.get(key, []),
+        )
+        for entry, (key, created_at) in zip(admitted, written, strict=True)
+    }
+
+
+def _staff_of_drafts(
+    db: Database, doors: Mapping[int, Doors], pairs: Collection[tuple[int, int]]
+) -> set[tuple[int, int]]:
+    """Return which of the pairs are a draft and somebody who may know of it."""
+    drafts = {pair for pair in pairs if pair[0] in doors and doors[pair[0]].status is EventStatus.DRAFT}
+    return crud.teams.list_staff(db, drafts) if drafts else set()
+
+
+@dataclass
+class _Hall:
+    """What is known at the doors while a batch is decided; it changes as people come in."""
+
+    doors: Mapping[int, Doors]
+    now: datetime | None
+    fitting: set[Claims]
+    registered: set[tuple[int, int]]
+    answered: Mapping[Slot, tuple[bytes, Answer]]
+    staff: set[tuple[int, int]]
+    taken: Counter[int] = field(default_factory=Counter)
+    queued: Counter[int] = field(default_factory=Counter)
+    positions: dict[str, int] = field(default_factory=dict)
+    keys: dict[Slot, tuple[bytes, Admitted]] = field(default_factory=dict)
+
+    def decide(self, application: Application) -> Admitted | RegistrationMade | Problem:
+        """Decide on one application, knowing what was decided before it."""
+        if application.claims not in self.fitting:
+            return Unauthorized("The token belongs to no active account any more. Sign in again.")
+        slot = application.slot
+        if slot is not None and (before := self._answer_before(application, slot)) is not None:
+            return before
+        decision = self._admit(application)
+        if slot is not None and application.key is not None and isinstance(decision, Admitted):
+            self.keys[slot] = (application.key.digest, decision)
+        return decision
+
+    def _answer_before(
+        self, application: Application, slot: Slot
+    ) -> Admitted | RegistrationMade | Problem | None:
+        """Return what the same key was answered with, in this batch or before it."""
+        digest, answer = self.keys.get(slot) or self.answered.get(slot) or (None, None)
+        if answer is None or application.key is None:
+            return None
+        if digest != application.key.digest:
+            return IdempotencyKeyReused()
+        return answer if isinstance(answer, Admitted) else RegistrationMade.model_validate_json(answer.body)
+
+    def _admit(self, application: Application) -> Admitted | Problem:
+        pair = (application.event_id, application.claims.uid)
+        event = self.doors.get(application.event_id)
+        if (
+            event is None
+            or self.now is None
+            or (event.status is EventStatus.DRAFT and pair not in self.staff)
+        ):
+            return NotFound("There is no such event. Check the id.")
+        if not takes_registrations(event, self.now):
+            return RegistrationClosed()
+        if pair in self.registered:
+            return AlreadyRegistered()
+        waiting = event.waiting + self.queued[event.id]
+        # Nobody passes those who wait, even while a place is free.
+        if waiting == 0 and self.taken[event.id] < event.free:
+            self.taken[event.id] += 1
+            status = RegistrationStatus.CONFIRMED
+        elif event.waitlist_enabled:
+            self.queued[event.id] += 1
+            status = RegistrationStatus.WAITLISTED
+        else:
+            return EventFull()
+        self.registered.add(pair)
+        entry = Admitted(*pair, status, new_ticket_code())
+        if status is RegistrationStatus.WAITLISTED:
+            self.positions[entry.ticket_code] = waiting + 1
+        return entry
 
 
 def cancel(db: Database, actor: User, event_id: int) -> None:
-    """Give a place back; it is free at once.
+    """Give a place back; the head of the waitlist gets it in the same transaction.
 
     Raises:
         NotRegistered: there is no live registration to cancel.
@@ -83,6 +200,7 @@ def cancel(db: Database, actor: User, event_id: int) -> None:
     if registration.checked_in_at is not None:
         raise AlreadyCheckedIn
     crud.registrations.mark_cancelled(db, registration)
+    crud.registrations.promote(db, event_id)
 
 
 def read(db: Database, viewer: User, registration_id: int) -> Registration:
@@ -93,6 +211,18 @@ def read(db: Database, viewer: User, registration_id: int) -> Registration:
         if can_see_registration(db, viewer, registration, event):
             return registration
     raise NotFound("There is no such registration of yours. Check the id.")
+
+
+def draw_ticket(db: Database, viewer: User, registration_id: int) -> bytes:
+    """Return a ticket's code as a QR code, an SVG image, to whose it is and to those who run the event.
+
+    A cancelled or waiting registration has one too: what it is worth is decided at the door.
+    """
+    registration = read(db, viewer, registration_id)
+    image = BytesIO()
+    # On white, or a page with a dark background makes it unreadable.
+    segno.make_qr(registration.ticket_code, error="q").save(image, kind="svg", scale=8, light="white")
+    return image.getvalue()
 
 
 def list_own(db: Database, actor: User, wanted: OwnRegistrationQuery) -> Slice[Registration]:

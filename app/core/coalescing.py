@@ -1,0 +1,162 @@
+"""Serving many requests with one piece of work. Knows nothing of what is served."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from app.core.exceptions import Overloaded
+
+Member = TypeVar("Member")
+Outcome = TypeVar("Outcome")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a group commit has done since it began; waits are in seconds."""
+
+    batches: int = 0
+    members: int = 0
+    largest_batch: int = 0
+    retried_one_by_one: int = 0
+    refused: int = 0
+    waited: float = 0.0
+    longest_wait: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[Member, Outcome]):
+    member: Member
+    answer: "asyncio.Future[Outcome]"
+    since: float
+
+
+class GroupCommit(Generic[Member, Outcome]):
+    """Serve requests that wait together by one transaction, in the order in which they came.
+
+    While a batch is served, those who come wait; the next batch takes them all. There is no timer, so a
+    lone request is a batch of one and waits for nothing. ``serve`` runs in one thread of its own. It takes
+    the members in order of arrival and returns an outcome for each, an exception for one it refuses. If it
+    raises instead, the members are served again one by one, so that a bad one cannot fail its neighbours;
+    unless it raises one of ``common``, which would meet them all, and which each is then given.
+    """
+
+    def __init__(
+        self,
+        serve: Callable[[Sequence[Member]], Sequence[Outcome | Exception]],
+        *,
+        queue: int,
+        largest: int = 200,
+        common: tuple[type[Exception], ...] = (),
+    ) -> None:
+        """Let ``queue`` members wait; take up to ``largest`` into one batch."""
+        self.counters = Counters()
+        self._serve = serve
+        self._queue = queue
+        self._largest = largest
+        self._common = common
+        self._waiting: deque[_Waiting[Member, Outcome]] = deque()
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="group-commit")
+        self._worker: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Count those who wait for the next batch."""
+        return len(self._waiting)
+
+    async def __aenter__(self) -> Self:
+        """Begin to serve."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take in nobody more, answer all who were taken in, and end."""
+        self._closed = True
+        if self._worker is not None:
+            await asyncio.shield(self._worker)
+        self._thread.shutdown()
+
+    async def submit(self, member: Member) -> Outcome:
+        """Wait for the outcome of ``member``; whoever stops waiting is served all the same.
+
+        Raises:
+            Overloaded: as many wait as may.
+            Exception: whatever ``serve`` refuses the member with.
+
+        """
+        full = self._worker is not None and len(self._waiting) >= self._queue
+        if self._closed or full:
+            self.counters.refused += 1
+            raise Overloaded
+        answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(member, answer, time.perf_counter()))
+        if self._worker is None:
+            self._worker = asyncio.create_task(self._work())
+        return await answer
+
+    async def _work(self) -> None:
+        """Serve batch after batch until nobody waits."""
+        try:
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
+                self._count(batch)
+                members = [entry.member for entry in batch]
+                outcomes = await asyncio.get_running_loop().run_in_executor(
+                    self._thread, self._outcomes, members
+                )
+                for entry, outcome in zip(batch, outcomes, strict=True):
+                    _answer(entry, outcome)
+        finally:
+            self._worker = None
+
+    def _outcomes(self, members: Sequence[Member]) -> Sequence[Outcome | Exception]:
+        try:
+            return self._served(members)
+        except self._common as error:
+            logger.warning("a batch of %d failed: %s", len(members), error)
+            return [error] * len(members)
+        except Exception as error:
+            if len(members) == 1:
+                return [error]
+            logger.exception("a batch of %d failed; serving its members one by one", len(members))
+        self.counters.retried_one_by_one += len(members)
+        outcomes: list[Outcome | Exception] = []
+        for member in members:
+            # What would meet everybody is not waited for once more by each.
+            before = outcomes[-1] if outcomes else None
+            outcomes.append(before if isinstance(before, self._common) else self._outcomes([member])[0])
+        return outcomes
+
+    def _served(self, members: Sequence[Member]) -> Sequence[Outcome | Exception]:
+        outcomes = self._serve(members)
+        if len(outcomes) != len(members):
+            message = f"{len(members)} members got {len(outcomes)} outcomes"
+            raise RuntimeError(message)
+        return outcomes
+
+    def _count(self, batch: Sequence[_Waiting[Member, Outcome]]) -> None:
+        now = time.perf_counter()
+        counters = self.counters
+        counters.batches += 1
+        counters.members += len(batch)
+        counters.largest_batch = max(counters.largest_batch, len(batch))
+        counters.waited += sum(now - entry.since for entry in batch)
+        counters.longest_wait = max(counters.longest_wait, now - batch[0].since)
+
+
+def _answer(entry: _Waiting[Member, Outcome], outcome: Outcome | Exception) -> None:
+    if entry.answer.done():
+        return
+    if isinstance(outcome, Exception):
+        entry.answer.set_exception(outcome)
+    else:
+        entry.answer.set_result(outcome)

@@ -30,7 +30,7 @@ from app.core.settings import PROJECT, Environment, Settings, load_settings
 from app.core.startup import database_url, prepare
 from app.models import User
 from app.schemas.auth import AccountCreate
-from app.services import admins, seeds
+from app.services import admins, invariants, seeds
 
 DEMO_PASSWORD = "demo-password"  # noqa: S105  # never used in production
 MOST_ROWS = 1_000_000
@@ -122,6 +122,24 @@ def migrate(
         console.print(f"The database is at {after or 'nothing'} already.")
     else:
         console.print(f"The database went from {before or 'nothing'} to {after}.")
+
+
+@app.command(epilog="Example:  [bold]events doctor[/]; it is 0 when all is well and 1 when a rule is broken.")
+def doctor() -> None:
+    """Look for broken rules in the database, at one moment and changing nothing; the service may go on."""
+    with _database(_settings()) as store:
+        if not is_migrated(store.engine):
+            raise CannotGoOn("The database is not migrated. Run 'events migrate' first.")
+        with store.snapshot() as db:
+            breaches = invariants.check(db)
+    if not breaches:
+        console.print("The database is sound: no rule is broken.")
+        return
+    table = Table("Broken rule", "What it means", "Rows", "The first of them")
+    for breach in breaches:
+        table.add_row(breach.name, breach.meaning, str(breach.count), ", ".join(map(str, breach.samples)))
+    console.print(table)
+    raise typer.Exit(1)
 
 
 @app.command(

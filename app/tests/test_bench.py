@@ -5,24 +5,26 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import NullPool, create_engine, text
 
 from app.api import create_app, schema
 from app.core.database import Store
 from app.core.settings import PROJECT, Settings
 from app.tests.conftest import SECRET
 from bench import load
-from bench.cases import DETAIL, LIST, ME, PREFIX, WRITES, Case
+from bench.audit import audit
+from bench.cases import DETAIL, LIST, ME, PREFIX, REGISTER_FULL, REGISTER_MANY, WRITES, Case
 from bench.data import World
 
 # They sign in and write nothing.
 READING = {"sign_in", "sign_in_with_form"}
-CASES = (LIST, DETAIL, ME, *WRITES)
+CASES = (LIST, DETAIL, ME, REGISTER_MANY, REGISTER_FULL, *WRITES)
 SMALL = World(people=12, events=3)
 
 needs_wrk = pytest.mark.skipif(
@@ -65,6 +67,7 @@ def test_the_benchmarks_run_and_serve_everything(server_url: str) -> None:
     run = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, check=False, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "register, spread" in run.stdout
+    assert "200 confirmed" in run.stdout
 
 
 class _Answering(BaseHTTPRequestHandler):
@@ -107,6 +110,28 @@ def test_a_run_counts_what_was_served(address: str, tmp_path: Path) -> None:
 def test_one_refused_request_breaks_a_run(address: str, tmp_path: Path) -> None:
     with pytest.raises(load.BrokenRunError, match="refused, the first with 404"):
         load.drive(address, _run(tmp_path, "/fine", "/fine", "/nowhere"))
+
+
+@needs_wrk
+def test_an_answer_that_turns_somebody_away_breaks_nothing_and_is_not_counted(
+    address: str, tmp_path: Path
+) -> None:
+    many = ["/fine"] * 5 + ["/nowhere"] * 200_000
+    # wrk asks for the first request once more than it sends it.
+    assert load.drive(address, replace(_run(tmp_path, *many, cycles=False), turned_away=404)).served == 4
+
+
+def test_a_breach_or_a_missing_registration_breaks_a_run(live: Store, live_url: str) -> None:
+    engine = create_engine(live_url, poolclass=NullPool)
+    SMALL.fill(engine, REGISTER_FULL.more)
+    audit(engine, least=2, most=2)
+    with pytest.raises(load.BrokenRunError, match="2 registrations where 3 to 4"):
+        audit(engine, least=3, most=4)
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("UPDATE events SET confirmed_count = 1 WHERE id = 1"))
+    with pytest.raises(load.BrokenRunError, match=": 1"):
+        audit(engine, least=2, most=2)
 
 
 @needs_wrk

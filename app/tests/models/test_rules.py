@@ -153,7 +153,7 @@ def test_counters_follow_every_way_to_write_a_registration(
     after("UPDATE registrations SET event_id = :other WHERE user_id = :user", other=other.id, user=users[1])
     after("DELETE FROM registrations WHERE user_id = ANY(:users)", users=[users[0], users[2]])
     after(REGISTER, event=other.id, status="WAITLISTED", users=users[:1])
-    after("TRUNCATE registrations")
+    after("TRUNCATE registrations CASCADE")
     assert seen == [
         ((3, 0), (0, 0)),
         ((3, 1), (0, 0)),

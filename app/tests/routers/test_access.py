@@ -42,11 +42,16 @@ class Scene:
     speaker_id: int
     room_id: int
     registration_id: int
+    ticket_code: str
     user_id: int
     email: str
     newcomer: str
     times: dict[str, str]
     callers: dict[str, Caller]
+
+
+def scan(ticket_code: str) -> dict[str, str]:
+    return {"ticket_code": ticket_code, "scanned_at": "2027-01-01T00:00:00Z", "client_id": "door 1, scan 1"}
 
 
 Body = Callable[[Scene], dict[str, Any]]
@@ -143,6 +148,10 @@ ROUTES = {
     "DELETE /registrations/events/{event_id}": Call("user", 204, event="attended_event_id"),
     "GET /registrations/me": Call("user", 200),
     "GET /registrations/{registration_id}": Call("its user or staff", 200),
+    "GET /registrations/{registration_id}/ticket.svg": Call("its user or staff", 200),
+    "GET /events/{event_id}/check-ins": Call("staff", 200),
+    "POST /events/{event_id}/check-ins": Call("staff", 201, lambda s: {"ticket_code": s.ticket_code}),
+    "POST /events/{event_id}/check-ins/batch": Call("staff", 200, lambda s: {"scans": [scan(s.ticket_code)]}),
     "GET /registrations/events": Call("user", 200),
     "GET /sessions/events/{event_id}": Call("all", 200),
     "POST /sessions/events/{event_id}": Call("manager", 201, new_session),
@@ -169,13 +178,15 @@ def scene(
     somebody = make.member(event, TeamRole.STAFF)
     make.user(email="known@example.net")
     callers = {name: signed_in(user) for name, user in users.items()}
+    registration = make.registration(event)
     return status, Scene(
         event_id=event.id,
         attended_event_id=attended.id,
         session_id=make.session(event).id,
         speaker_id=make.speaker(owner, event).id,
         room_id=make.room(event).id,
-        registration_id=make.registration(event).id,
+        registration_id=registration.id,
+        ticket_code=registration.ticket_code,
         user_id=somebody.id,
         email=owner.email,
         newcomer="new@example.net",

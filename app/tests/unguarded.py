@@ -1,0 +1,50 @@
+"""The application with one protection taken off: a test of a race is worth what it sees of this one.
+
+``WITHOUT=locks`` reads without locking, ``WITHOUT=order`` locks in any order. The database has to be made
+ready with ``UNGUARD``, which also takes its own last words away, and has it look for deadlocks soon.
+"""
+
+import os
+import re
+import time
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from app.main import app
+
+__all__ = ["UNGUARD", "app"]
+
+UNGUARD = (
+    "ALTER TABLE events DROP CONSTRAINT ck_events_confirmed_within_capacity",
+    "DROP INDEX uq_registrations_live",
+    "CREATE FUNCTION yes(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+    "CREATE FUNCTION slow_now() RETURNS timestamptz LANGUAGE sql AS 'SELECT pg_sleep(0.005); SELECT now()'",
+    """
+    DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = 50', current_database());
+    END $$
+    """,
+)
+
+PAUSE_SECONDS = 0.03
+WITHOUT = {
+    "locks": ((r" FOR (NO KEY )?UPDATE( OF \w+)?", ""), (r"\bpg_try_advisory_xact_lock\b", "yes")),
+    "order": (
+        (r"ORDER BY events\.id FOR", "ORDER BY random() FOR"),
+        (r"^SELECT now\(\)", "SELECT slow_now()"),
+    ),
+}
+REWRITES = WITHOUT.get(os.environ.get("WITHOUT", ""), ())
+
+
+@event.listens_for(Engine, "before_cursor_execute", retval=True)
+def take_protection_off(
+    _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any
+) -> tuple[str, Any]:
+    for pattern, replacement in REWRITES:
+        statement = re.sub(pattern, replacement, statement)
+    if statement.startswith("INSERT INTO registrations"):
+        # As if more were to be done between looking and writing.
+        time.sleep(PAUSE_SECONDS)
+    return statement, parameters

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from app.core.security import Tokens
-from bench import collapse, machine, postgres, routes
+from bench import collapse, machine, postgres, routes, rush
 from bench.data import World
 from bench.load import BrokenRunError
 from bench.rig import FASTEST, Report, Rig
@@ -25,6 +25,7 @@ class Suite(StrEnum):
 
     ROUTES = "routes"
     COLLAPSE = "collapse"
+    RUSH = "rush"
 
 
 def main(  # noqa: PLR0913 - each is an option
@@ -33,6 +34,9 @@ def main(  # noqa: PLR0913 - each is an option
     quick: Annotated[bool, typer.Option(help="See in seconds that everything works; judge nothing.")] = False,
     seconds: Annotated[int | None, typer.Option(min=1, max=60, help="How long each run is.")] = None,
     only: Annotated[str | None, typer.Option(help="Of the suite collapse only this operation.")] = None,
+    registrations: Annotated[
+        int, typer.Option(min=1_000, max=1_000_000, help="Of the suite rush: when its memory is looked at.")
+    ] = 200_000,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Processes of the service.")] = 1,
     database_url: Annotated[
         str | None,
@@ -48,8 +52,8 @@ def main(  # noqa: PLR0913 - each is an option
         signal.signal(ending, _leave)
     console = Console(width=WIDTH, highlight=False)
     if quick:
-        seconds = 1
-    longest = seconds or max(routes.SECONDS, collapse.SECONDS)
+        seconds, registrations = 1, 1_000
+    longest = seconds or max(routes.SECONDS, collapse.SECONDS, rush.SECONDS)
     world = World(people=FASTEST * longest + 2)
     secret = secrets.token_urlsafe(48)
     tokens = list(world.tokens(Tokens(secret, timedelta(days=1))))
@@ -61,7 +65,7 @@ def main(  # noqa: PLR0913 - each is an option
             console.print(f"{name}: {fact}", soft_wrap=True)
         console.print(f"Data: {world.events:,} events, {world.people:,} people, made anew for every run\n")
         progress = Console(stderr=True, highlight=False)
-        rig = Rig(progress, engine, world, tokens, secret, Path(folder), workers, quick)
+        rig = Rig(progress, engine, world, tokens, secret, Path(folder), workers, quick, registrations)
         reports = []
         try:
             for suite in suites or list(Suite):
@@ -83,7 +87,13 @@ def _leave(number: int, _: object) -> NoReturn:
 
 
 def _run(rig: Rig, suite: Suite, seconds: int | None, only: str | None) -> Report:
-    return routes.run(rig, seconds) if suite is Suite.ROUTES else collapse.run(rig, seconds, only)
+    match suite:
+        case Suite.ROUTES:
+            return routes.run(rig, seconds)
+        case Suite.COLLAPSE:
+            return collapse.run(rig, seconds, only)
+        case Suite.RUSH:
+            return rush.run(rig, seconds)
 
 
 if __name__ == "__main__":

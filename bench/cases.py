@@ -11,6 +11,8 @@ from bench.load import Line
 
 PREFIX = "/api/v1"
 SLOT = timedelta(minutes=5)
+MANY_EVENTS = 1_000
+SCANS_EACH = 4
 
 
 class Request(NamedTuple):
@@ -32,6 +34,8 @@ class Case:
     more: str = ""
     """Rows that its requests need, for ``:count`` of them."""
     note: str = ""
+    turned_away: int = 0
+    """Another status that is no failure, and is not counted as served."""
 
     @property
     def label(self) -> str:
@@ -69,6 +73,16 @@ def _new_event(world: World, i: int) -> dict[str, Any]:
     return {"name": f"New {i}", "description": "Words about the event.", **times, "capacity_total": 300}
 
 
+def _scans(world: World, i: int) -> dict[str, Any]:
+    """Collect the scans of a device, each of a ticket of its own."""
+    at = world.start_of(_event(world, i)).isoformat()
+    scans = [
+        {"ticket_code": f"ticket-{i}-{n}", "scanned_at": at, "client_id": f"scan-{i}-{n}"}
+        for n in range(SCANS_EACH)
+    ]
+    return {"scans": scans}
+
+
 LIST = Case("list_events", "GET", 200, lambda _, __: Request("/events"))
 DETAIL = Case("read_event", "GET", 200, lambda world, i: Request(f"/events/{_event(world, i)}"))
 ME = Case("read_me", "GET", 200, lambda _, i: Request("/users/me", i + 1))
@@ -83,6 +97,26 @@ REGISTER = Case(
 REGISTER_HOT = Case(
     "register", "POST", 201, lambda _, i: Request("/registrations/events/1", i + 1), note="one event"
 )
+REGISTER_MANY = Case(
+    "register",
+    "POST",
+    201,
+    lambda world, i: Request(f"/registrations/events/{i % min(world.events, MANY_EVENTS) + 1}", i + 1),
+    note=f"{MANY_EVENTS:,} events",
+)
+# The last two people have both places, and are not among those who ask.
+REGISTER_FULL = Case(
+    "register",
+    "POST",
+    409,
+    lambda _, i: Request("/registrations/events/1", i + 1),
+    more="""
+    UPDATE events SET capacity_total = 2 WHERE id = 1;
+    INSERT INTO registrations (event_id, user_id, status, ticket_code)
+    SELECT 1, :people - n, 'CONFIRMED', 'ticket-' || n FROM generate_series(0, 1) AS n
+    """,
+    note="a full event",
+)
 SIGN_UP = Case(
     "sign_up",
     "POST",
@@ -90,6 +124,11 @@ SIGN_UP = Case(
     lambda _, i: Request("/auth/register", 0, {"email": f"new{i}@example.com", "password": "a long one"}),
     note="bound by hashing",
 )
+
+GUESTS = """
+INSERT INTO registrations (event_id, user_id, status, ticket_code)
+SELECT i % :events + 1, i + 1, 'CONFIRMED', 'ticket-' || i FROM generate_series(0, :count - 1) AS i
+"""
 
 WRITES = (
     REGISTER,
@@ -99,10 +138,30 @@ WRITES = (
         "DELETE",
         204,
         lambda world, i: Request(f"/registrations/events/{_event(world, i)}", i + 1),
-        more="""
+        more=GUESTS,
+    ),
+    Case(
+        "check_in",
+        "POST",
+        201,
+        lambda world, i: Request(
+            f"/events/{_event(world, i)}/check-ins", _event(world, i), {"ticket_code": f"ticket-{i}"}
+        ),
+        more=GUESTS,
+    ),
+    Case(
+        "check_in_all",
+        "POST",
+        200,
+        lambda world, i: Request(
+            f"/events/{_event(world, i)}/check-ins/batch", _event(world, i), _scans(world, i)
+        ),
+        more=f"""
         INSERT INTO registrations (event_id, user_id, status, ticket_code)
-        SELECT i % :events + 1, i + 1, 'CONFIRMED', 'ticket-' || i FROM generate_series(0, :count - 1) AS i
+        SELECT i % :events + 1, i / :events * {SCANS_EACH} + n + 1, 'CONFIRMED', 'ticket-' || i || '-' || n
+        FROM generate_series(0, :count - 1) AS i, generate_series(0, {SCANS_EACH - 1}) AS n
         """,
+        note=f"{SCANS_EACH} scans each",
     ),
     Case("create_event", "POST", 201, lambda world, i: Request("/events", i + 1, _new_event(world, i))),
     Case(

@@ -18,7 +18,7 @@ end
 
 function init(args)
    file, expected, cycles = args[1], tonumber(args[2]), args[3] == "cycle"
-   clients, began, ended = tonumber(args[4]), 0, 0
+   clients, turned_away, began, ended = tonumber(args[4]), tonumber(args[5]), 0, 0
    served, refused, first_refusal, ran_out = 0, 0, "", false
    lines = io.lines(file)
 end
@@ -43,7 +43,7 @@ function response(status, headers, body)
       served = served + 1
       ended = now()
       if served == clients then began = ended end
-   else
+   elseif status ~= turned_away then
       refused = refused + 1
       if first_refusal == "" then
          first_refusal = status .. " " .. body:sub(1, 300):gsub("%s+", " ")

@@ -33,13 +33,17 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How many connections send, for how long, what is in ``file``, and which status is wanted."""
+    """How many connections send, for how long, what is in ``file``, and which status is wanted.
+
+    ``turned_away`` is a second status that does not break the run, and does not count as served.
+    """
 
     file: Path
     clients: int
     seconds: int
     expected: int
     cycles: bool
+    turned_away: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Load:
     per_second: float
     p50_ms: float
     p99_ms: float
+    served: int = 0
 
 
 def write(lines: Iterable[Line], file: Path) -> Path:
@@ -77,6 +82,7 @@ def drive(address: str, run: Run) -> Load:
         raise BrokenRunError(message)
     options = ["-t1", f"-c{run.clients}", f"-d{run.seconds}s", f"--timeout={TIMEOUT_SECONDS}s", "--latency"]
     for_script = [str(run.file), str(run.expected), "cycle" if run.cycles else "once", str(run.clients)]
+    for_script.append(str(run.turned_away))
     words = [wrk, *options, "-s", str(SCRIPT), address, "--", *for_script]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=run.seconds + 60)
     told = dict(line.split(" ", 2)[1:] for line in done.stdout.splitlines() if line.startswith("bench "))
@@ -88,6 +94,7 @@ def drive(address: str, run: Run) -> Load:
         per_second=float(told["per_second"]),
         p50_ms=float(told["p50_ms"]),
         p99_ms=float(told["p99_ms"]),
+        served=int(told["served"]),
     )
 
 

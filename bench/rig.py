@@ -33,6 +33,7 @@ class Rig:
     folder: Path
     workers: int = 1
     quick: bool = False
+    registrations: int = 200_000
     warm: set[tuple[str, str]] = field(default_factory=set)
 
     @property
@@ -48,7 +49,7 @@ class Rig:
             BrokenRunError: there is no figure.
 
         """
-        if (address, case.label) not in self.warm:
+        if (address, case.label) not in self.warm and not self.quick:
             # What a process does once, such as compiling its queries, is no part of its rate.
             self._drive(address, case, clients=4, seconds=1)
             self.warm.add((address, case.label))
@@ -61,7 +62,7 @@ class Rig:
         file = write(case.lines(self.world, self.tokens, count), self.folder / "requests")
         wait_until_quiet(self.engine)
         self.world.fill(self.engine, case.more, count=count)
-        return drive(address, Run(file, clients, seconds, case.expected, case.cycles))
+        return drive(address, Run(file, clients, seconds, case.expected, case.cycles, case.turned_away))
 
     def drain(self, load: Load, clients: int) -> None:
         """Wait for the requests that the clients left behind, which are still being served."""

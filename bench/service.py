@@ -1,6 +1,7 @@
 """Applications under load, each a process of its own on a free port of loopback."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -10,7 +11,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, NamedTuple
 
 from app.core.settings import PROJECT
@@ -18,6 +20,8 @@ from bench.load import BrokenRunError
 
 SERVICE = "app.main:app"
 BASELINE = "bench.baseline:app"
+GATED_BASELINE = "bench.gated_baseline:app"
+CEILING = "bench.ceiling:app"
 
 START_SECONDS = 30
 STOP_SECONDS = 5
@@ -45,7 +49,7 @@ def serving(application: str, served_with: ServedWith) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     words = [sys.executable, "-m", "uvicorn", application, "--port", str(port)]
     words += ["--workers", str(served_with.workers), "--timeout-graceful-shutdown", "2"]
-    if application == SERVICE:
+    if application in {SERVICE, CEILING}:
         words += ["--no-access-log"]
     known = {
         "DATABASE_URL": served_with.database_url,
@@ -62,6 +66,23 @@ def serving(application: str, served_with: ServedWith) -> Iterator[str]:
             yield address
         finally:
             _stop(process)
+
+
+def resident_mb(address: str) -> float:
+    """Return how much memory the one process has that serves ``address``.
+
+    Raises:
+        BrokenRunError: there is no such process to be seen.
+
+    """
+    _, _, port = address.rpartition(":")
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"\0--port\0{port}\0".encode() in (process / "cmdline").read_bytes():
+                pages = int((process / "statm").read_text().split()[1])
+                return pages * resource.getpagesize() / 2**20
+    message = "the memory of the service cannot be seen"
+    raise BrokenRunError(message)
 
 
 def _free_port() -> int:

@@ -89,7 +89,7 @@ def run(rig: Rig, seconds: int | None = None) -> Report:
         rows = [*_rows(rounds), _statements(rig), _memory(rig, seconds)]
         places = _sell_out(rig, seconds)
     except BrokenRunError as error:
-        table.add_row("", "broken")
+        table.add_row("all of it", "broken")
         report.broken.append(f"rush: {error}")
         return report
     for row in rows:

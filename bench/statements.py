@@ -32,7 +32,7 @@ def statements_per_batch(rig: Rig, sizes: Sequence[int]) -> list[int]:
                 db.connection()
             sent.clear()
             claims = (Claims(uid=n, sub=f"person{n}@example.com", ver=1) for n in range(1, size + 1))
-            events = (n + place * len(sizes) for n in range(1, size + 1))
+            events = (n + place for n in range(1, size + 1))
             batch = [Application(who, where) for who, where in zip(claims, events, strict=True)]
             refused = [made for made in serve(batch) if not isinstance(made, RegistrationMade)]
             if refused:

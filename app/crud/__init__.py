@@ -1,6 +1,7 @@
 """Every question to the database: what all entities share, and a module for what is peculiar to each."""
 
 from app.crud import (
+    admissions,
     check_ins,
     events,
     idempotency,
@@ -15,6 +16,7 @@ from app.crud import (
 from app.crud.records import get, remove, save, soft_delete, try_save
 
 __all__ = [
+    "admissions",
     "check_ins",
     "events",
     "get",

@@ -1,10 +1,8 @@
 """Questions about events. A deleted event is not there for any of them."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ARRAY, Integer, Select, cast, func, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import selectinload
 
 from app.core.database import Database
@@ -62,53 +60,6 @@ def lock_for_admission(db: Database, event_id: int) -> tuple[Event, datetime] | 
         query.with_for_update(key_share=True, of=Event).execution_options(populate_existing=True)
     ).one_or_none()
     return (found[0], found[1]) if found else None
-
-
-@dataclass(slots=True)
-class Doors:
-    """An event as it stands at its doors, held for this transaction, without an object to track."""
-
-    id: int
-    status: EventStatus
-    start_at: datetime
-    end_at: datetime
-    registration_opens_at: datetime | None
-    registration_closes_at: datetime | None
-    waitlist_enabled: bool
-    created_by: int
-    free: int
-    waiting: int
-
-
-def lock_doors(db: Database, event_ids: Collection[int]) -> tuple[dict[int, Doors], datetime | None]:
-    """Return events by id and the time by the database's clock, and keep their places until the end.
-
-    The rows are locked in the order of their ids, as everywhere, so that no two batches wait for each
-    other. Sessions may still be planned meanwhile.
-    """
-    query = (
-        select(
-            func.now(),
-            Event.id,
-            Event.status,
-            Event.start_at,
-            Event.end_at,
-            Event.registration_opens_at,
-            Event.registration_closes_at,
-            Event.waitlist_enabled,
-            Event.created_by,
-            Event.capacity_total - Event.confirmed_count,
-            Event.waitlist_count,
-        )
-        .where(Event.id == func.any(cast(sorted(event_ids), ARRAY(Integer))), Event.deleted_at.is_(None))
-        .order_by(Event.id)
-        .with_for_update(key_share=True)
-    )
-    now, doors = None, {}
-    for now, *facts in db.execute(query):  # noqa: B007 - every row says the same time
-        door = Doors(*facts)
-        doors[door.id] = door
-    return doors, now
 
 
 def lock_window(db: Database, event_id: int) -> Event | None:

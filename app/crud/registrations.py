@@ -1,41 +1,21 @@
 """Questions about registrations."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
 
 from sqlalchemy import (
-    ARRAY,
-    Integer,
     Select,
-    String,
-    TableValuedAlias,
-    and_,
-    cast,
     func,
-    insert,
     or_,
     select,
     update,
 )
-from sqlalchemy.orm import aliased, selectinload
+from sqlalchemy.orm import selectinload
 
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
 from app.crud.records import page, save, within_name
 from app.models import Event, Registration, User
 from app.models.enums import EventStatus, RegistrationStatus
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A registration about to be written."""
-
-    event_id: int
-    user_id: int
-    status: RegistrationStatus
-    ticket_code: str
-
 
 LIVE = Registration.status != RegistrationStatus.CANCELLED
 
@@ -48,75 +28,6 @@ def lock_live(db: Database, event_id: int, user_id: int) -> Registration | None:
         .with_for_update()
         .execution_options(populate_existing=True)
     )
-
-
-def list_live(db: Database, pairs: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Return which of the pairs of event and user hold a live registration."""
-    asked = _unnested(pairs)
-    query = select(Registration.event_id, Registration.user_id).join(
-        asked,
-        and_(Registration.event_id == asked.c.event_id, Registration.user_id == asked.c.user_id, LIVE),
-    )
-    return {(event_id, user_id) for event_id, user_id in db.execute(query)}
-
-
-def add_all(db: Database, admitted: Sequence[Admitted]) -> list[tuple[int, datetime]]:
-    """Write registrations in the order given, which is the order of their ids, and return ids and times."""
-    rows = (
-        func.unnest(
-            cast([entry.event_id for entry in admitted], ARRAY(Integer)),
-            cast([entry.user_id for entry in admitted], ARRAY(Integer)),
-            cast([str(entry.status) for entry in admitted], ARRAY(String)),
-            cast([entry.ticket_code for entry in admitted], ARRAY(String)),
-        )
-        .table_valued("event_id", "user_id", "status", "ticket_code", with_ordinality="arrival")
-        .render_derived()
-    )
-    written = (
-        insert(Registration)
-        .from_select(
-            ["event_id", "user_id", "status", "ticket_code"],
-            select(rows.c.event_id, rows.c.user_id, rows.c.status, rows.c.ticket_code).order_by(
-                rows.c.arrival
-            ),
-        )
-        .returning(Registration.ticket_code, Registration.id, Registration.created_at)
-    )
-    by_ticket = {ticket: (key, at) for ticket, key, at in db.execute(written)}
-    return [by_ticket[entry.ticket_code] for entry in admitted]
-
-
-def map_overlaps(db: Database, ids: Collection[int]) -> dict[int, list[int]]:
-    """Return, for registrations, the other events at that time where their owner had a place before."""
-    new, older = aliased(Registration), aliased(Registration)
-    this, other = aliased(Event), aliased(Event)
-    query = (
-        select(new.id, other.id)
-        .join(this, this.id == new.event_id)
-        .join(
-            older,
-            and_(
-                older.user_id == new.user_id,
-                older.id < new.id,
-                older.status == RegistrationStatus.CONFIRMED,
-                older.event_id != new.event_id,
-            ),
-        )
-        .join(
-            other,
-            and_(
-                other.id == older.event_id,
-                other.start_at < this.end_at,
-                other.end_at > this.start_at,
-            ),
-        )
-        .where(new.id == func.any(cast(list(ids), ARRAY(Integer))))
-        .order_by(other.id)
-    )
-    found: dict[int, list[int]] = {}
-    for key, overlapping in db.execute(query):
-        found.setdefault(key, []).append(overlapping)
-    return found
 
 
 def promote(db: Database, event_id: int) -> None:
@@ -136,12 +47,6 @@ def promote(db: Database, event_id: int) -> None:
         update(Registration).where(Registration.id.in_(head)).values(status=RegistrationStatus.CONFIRMED),
         execution_options={"synchronize_session": False},
     )
-
-
-def _unnested(pairs: Collection[tuple[int, int]]) -> TableValuedAlias:
-    events, users = zip(*pairs, strict=True)
-    columns = cast(list(events), ARRAY(Integer)), cast(list(users), ARRAY(Integer))
-    return func.unnest(*columns).table_valued("event_id", "user_id").render_derived()
 
 
 def mark_cancelled(db: Database, registration: Registration) -> None:

@@ -1,8 +1,6 @@
 """Questions about accounts."""
 
-from collections.abc import Collection
-
-from sqlalchemy import ARRAY, Integer, cast, func, or_, select
+from sqlalchemy import or_, select
 
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
@@ -27,14 +25,6 @@ def get_by_claims(db: Database, claims: Claims) -> User | None:
             User.is_active,
         )
     )
-
-
-def list_fitting(db: Database, claims: Collection[Claims]) -> set[Claims]:
-    """Return which of ``claims`` still fit an active account."""
-    query = select(User.id, User.email, User.token_version).where(
-        User.id == func.any(cast([claim.uid for claim in claims], ARRAY(Integer))), User.is_active
-    )
-    return {Claims(uid=uid, sub=sub, ver=ver) for uid, sub, ver in db.execute(query)}
 
 
 def lock(db: Database, user_id: int) -> User | None:

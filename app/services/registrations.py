@@ -25,8 +25,7 @@ from app.core.exceptions import (
 from app.core.exports import Export
 from app.core.pagination import Slice
 from app.core.security import Claims
-from app.crud.events import Doors
-from app.crud.registrations import Admitted
+from app.crud.admissions import Admitted, Doors
 from app.models import Event, Registration, User
 from app.models.enums import EventStatus, RegistrationStatus
 from app.models.event import takes_registrations
@@ -53,14 +52,14 @@ def admit(db: Database, applications: Sequence[Application]) -> list[Registratio
     ``IdempotencyKeyReused``.
     """
     # The events first: whoever shares one waits here, and then sees all that was done under its lock.
-    doors, now = crud.events.lock_doors(db, {application.event_id for application in applications})
-    fitting = crud.users.list_fitting(db, {application.claims for application in applications})
+    doors, now = crud.admissions.lock_doors(db, {application.event_id for application in applications})
+    fitting = crud.admissions.list_fitting(db, {application.claims for application in applications})
     pairs = {(application.event_id, application.claims.uid) for application in applications}
     hall = _Hall(
         doors=doors,
         now=now,
         fitting=fitting,
-        registered=crud.registrations.list_live(db, pairs),
+        registered=crud.admissions.list_live(db, pairs),
         answered=crud.idempotency.map_answers(db, {entry.slot for entry in applications if entry.slot}),
         staff=_staff_of_drafts(db, doors, pairs),
     )
@@ -87,8 +86,8 @@ def _write(
     db: Database, admitted: Sequence[Admitted], positions: Mapping[str, int]
 ) -> dict[str, RegistrationMade]:
     """Write the registrations and describe each, by its ticket."""
-    written = crud.registrations.add_all(db, admitted)
-    overlaps = crud.registrations.map_overlaps(db, [key for key, _ in written])
+    written = crud.admissions.add_all(db, admitted)
+    overlaps = crud.admissions.map_overlaps(db, [key for key, _ in written])
     return {
         entry.ticket_code: RegistrationMade(
             id=key,

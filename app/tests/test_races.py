@@ -170,7 +170,7 @@ def look_then_register(db: Database, actor: User, event_id: int) -> None:
     event = db.get_one(Event, event_id)
     query = text("SELECT count(*) FROM registrations WHERE event_id = :event AND status = 'CONFIRMED'")
     taken = db.execute(query, {"event": event_id}).scalar_one()
-    twice = bool(crud.registrations.list_live(db, {(event_id, actor.id)}))
+    twice = bool(crud.admissions.list_live(db, {(event_id, actor.id)}))
     wait_for_all(db)
     if twice:
         raise AlreadyRegistered

@@ -99,9 +99,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def _add_routes(app: FastAPI, prefix: str) -> None:
     app.include_router(health.router)
-    # The aliases stand first: `/registrations/events` is no registration's id.
+    # The aliases stand first: `/registrations/events` is no registration's id. What comes early is found
+    # fastest, and nothing is in more of a hurry than the registrations.
     for module in (
         aliases,
+        registrations,
         auth,
         users,
         events,
@@ -109,7 +111,6 @@ def _add_routes(app: FastAPI, prefix: str) -> None:
         sessions,
         speakers,
         rooms,
-        registrations,
         check_ins,
     ):
         app.include_router(module.router, prefix=prefix)

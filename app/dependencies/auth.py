@@ -14,23 +14,6 @@ from app.dependencies.database import Db
 from app.models import User
 
 
-class _Bearer(OAuth2PasswordBearer):
-    """Read the bearer token, and refuse an Authorization header that holds something else."""
-
-    async def __call__(self, request: HTTPConnection) -> str | None:
-        header = request.headers.get("authorization")
-        if header is None:
-            return None
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthorized
-        return token.strip()
-
-
-# The OpenAPI document gets the whole address once the prefix is known.
-bearer = _Bearer(tokenUrl="auth/token", auto_error=False, scheme_name="Account")
-
-
 async def tokens(request: Request) -> Tokens:
     """Hand over what issues and reads tokens."""
     found: Tokens = request.app.state.tokens
@@ -40,27 +23,40 @@ async def tokens(request: Request) -> Tokens:
 AppTokens = Annotated[Tokens, Depends(tokens)]
 
 
-async def claims_if_any(tokens: AppTokens, token: Annotated[str | None, Depends(bearer)]) -> Claims | None:
-    """Read the token, if one was sent; a bad one is refused even where none is needed."""
-    if token is None:
-        return None
-    claims = tokens.read(token)
-    if claims is None:
-        raise Unauthorized("The token is not valid or has ended. Sign in again.")
-    return claims
+class BearerClaims(OAuth2PasswordBearer):
+    """Read the bearer token. A bad one is refused even where none is needed.
+
+    One dependency and not a chain of them: every request that carries a token passes here.
+    """
+
+    def __init__(self, *, needed: bool) -> None:
+        """Refuse a request without a token if one is ``needed``."""
+        # The OpenAPI document gets the whole address once the prefix is known.
+        super().__init__(tokenUrl="auth/token", auto_error=False, scheme_name="Account")
+        self._needed = needed
+
+    async def __call__(self, request: HTTPConnection) -> Claims | None:  # type: ignore[override]
+        """Return what the token claims, or None without one."""
+        header = request.headers.get("authorization")
+        if header is None:
+            if self._needed:
+                raise Unauthorized
+            return None
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthorized
+        reader: Tokens = request.app.state.tokens
+        claims = reader.read(token.strip())
+        if claims is None:
+            raise Unauthorized("The token is not valid or has ended. Sign in again.")
+        return claims
 
 
-async def claims(claims: Annotated[Claims | None, Depends(claims_if_any)]) -> Claims:
-    """Read the token, which has to be there."""
-    if claims is None:
-        raise Unauthorized
-    return claims
+TokenClaims = Annotated[Claims, Depends(BearerClaims(needed=True))]
+ClaimsIfAny = Annotated[Claims | None, Depends(BearerClaims(needed=False))]
 
 
-TokenClaims = Annotated[Claims, Depends(claims)]
-
-
-async def viewer(claims: Annotated[Claims | None, Depends(claims_if_any)], db: Db) -> User | None:
+async def viewer(claims: ClaimsIfAny, db: Db) -> User | None:
     """Return the account that asks, or None for somebody without a token."""
     return None if claims is None else await _account(db, claims)
 

@@ -160,7 +160,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             )
         )
         forget = partial(services.idempotency.forget_expired, limit=KEYS_FORGOTTEN_AT_ONCE)
-        await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, lambda: store.run(forget)))
+        await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, partial(store.chore, forget)))
         app.state.hashing = Hashing(settings.hashing_threads, settings.db_queue_size)
         yield
 

@@ -93,6 +93,16 @@ class Store:
         async with self.transaction() as db:
             return await to_thread.run_sync(work, db)
 
+    async def chore(self, work: Callable[[Database], object]) -> None:
+        """Do ``work`` for no request, in its turn at the gate and in a transaction of its own."""
+
+        def do() -> None:
+            with Database(self.engine) as db, db.begin():
+                work(db)
+
+        async with self.gate:
+            await to_thread.run_sync(do)
+
     @contextmanager
     def apart(self) -> Iterator[Engine]:
         """Lend an engine that shares nothing with the requests, so that a probe never waits behind them."""

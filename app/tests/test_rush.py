@@ -255,4 +255,5 @@ def test_opposite_orders_over_several_events_do_not_deadlock(server: Server, liv
 
 def test_locks_in_any_order_deadlock(unguarded_url: str, unguarded: Store) -> None:
     with serving(unguarded_url, app=UNGUARDED, WITHOUT="order", workers=2) as server:
-        assert outcomes(crossing(server, unguarded))["503 unavailable"] > 0
+        # Two workers have to meet in the middle; when depends on the machine.
+        assert any(outcomes(crossing(server, unguarded))["503 unavailable"] for _ in range(10))

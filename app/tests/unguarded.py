@@ -19,7 +19,7 @@ UNGUARD = (
     "ALTER TABLE events DROP CONSTRAINT ck_events_confirmed_within_capacity",
     "DROP INDEX uq_registrations_live",
     "CREATE FUNCTION yes(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
-    "CREATE FUNCTION slow_now() RETURNS timestamptz LANGUAGE sql AS 'SELECT pg_sleep(0.005); SELECT now()'",
+    "CREATE FUNCTION slow_now() RETURNS timestamptz LANGUAGE sql AS 'SELECT pg_sleep(0.01); SELECT now()'",
     """
     DO $$ BEGIN
         EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = 50', current_database());

@@ -1,6 +1,5 @@
 """The application, put together. Read it as a table of contents."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -53,8 +52,6 @@ VERSION = "0.1.0"
 OTHER_THREADS = 20
 SECONDS_BETWEEN_CHORES = 60.0
 KEYS_FORGOTTEN_AT_ONCE = 10_000
-
-logger = logging.getLogger(__name__)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

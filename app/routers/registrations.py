@@ -23,7 +23,7 @@ from app.core.problems import problems
 from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db, StoreOfApp
 from app.dependencies.paths import EventId, RegistrationId
-from app.dependencies.registrations import AtTheEntrance
+from app.dependencies.registrations import AtTheEntrance, RushRoute
 from app.models import Registration
 from app.schemas.pages import Page
 from app.schemas.registrations import (
@@ -35,7 +35,7 @@ from app.schemas.registrations import (
     RegistrationRead,
 )
 
-router = APIRouter(tags=["Registrations"])
+router = APIRouter(tags=["Registrations"], route_class=RushRoute)
 
 
 @router.post(

@@ -2,8 +2,8 @@
 
 import logging
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Sequence
 from http import HTTPStatus
 
@@ -37,7 +37,7 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        name = given if WELL_FORMED_ID.fullmatch(given) else uuid.uuid4().hex
+        name = given if WELL_FORMED_ID.fullmatch(given) else secrets.token_hex(16)
         mark = request_id.set(name)
         status = 500
         started = time.perf_counter()

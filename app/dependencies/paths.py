@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
+from starlette.datastructures import MutableHeaders
 
 from app.core.security import LONGEST_ID
 
@@ -25,13 +26,18 @@ def _template(app: FastAPI, route: str, *names: str) -> str:
     return str(app.url_path_for(route, **{name: f"{{{name}}}" for name in names}))
 
 
-async def location(request: Request, response: Response) -> Place:
-    """Let a route say where what it made can be read."""
+def placing(app: FastAPI, headers: MutableHeaders) -> Place:
+    """Let ``headers`` say where what a request made can be read."""
 
     def place(route: str, **ids: int) -> None:
-        response.headers["Location"] = _template(request.app, route, *ids).format(**ids)
+        headers["Location"] = _template(app, route, *ids).format(**ids)
 
     return place
+
+
+async def location(request: Request, response: Response) -> Place:
+    """Let a route say where what it made can be read."""
+    return placing(request.app, response.headers)
 
 
 Location = Annotated[Place, Depends(location)]

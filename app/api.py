@@ -33,6 +33,7 @@ from app.core.problems import DATABASE_TROUBLE, install_problem_handlers, proble
 from app.core.security import Hashing, Tokens
 from app.core.settings import DefaultSettings, Environment, Settings, load_settings
 from app.core.startup import database_url, prepare
+from app.dependencies.views import Views
 from app.models.constraints import explain
 from app.routers import (
     aliases,
@@ -158,6 +159,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         forget = partial(services.idempotency.forget_expired, limit=KEYS_FORGOTTEN_AT_ONCE)
         await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, partial(store.chore, forget)))
+        app.state.views = Views(store, queue=settings.db_queue_size)
         app.state.hashing = Hashing(settings.hashing_threads, settings.db_queue_size)
         yield
 

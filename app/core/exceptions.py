@@ -12,6 +12,7 @@ Problem
 │   └── UnknownTicket
 ├── MethodNotAllowed             405
 ├── Conflict                     409
+│   ├── AgendaConflict
 │   ├── AlreadyCheckedIn
 │   ├── AlreadyOnTeam
 │   ├── AlreadyRegistered
@@ -20,12 +21,15 @@ Problem
 │   ├── EventFull
 │   ├── IllegalStatusChange
 │   ├── LastAdmin
+│   ├── NotRegisteredYet
 │   ├── RegistrationClosed
 │   ├── RequestInProgress
 │   ├── RoomInUse
 │   ├── RoomNameTaken
 │   ├── RoomTaken
 │   ├── RoomTooSmall
+│   ├── ScheduleConflict
+│   ├── SessionFull
 │   ├── SessionOutsideEvent
 │   ├── SpeakerBusy
 │   ├── SpeakerHasSessions
@@ -170,6 +174,15 @@ class Conflict(Problem):
     default_detail = "Something has changed meanwhile. Read the resource again and decide anew."
 
 
+class AgendaConflict(Conflict):
+    """Somebody has a seat in another session at that time; ``conflicts`` names it."""
+
+    title = "Two sessions at once"
+    default_detail = (
+        "Another session in the agenda is at that time, named in 'conflicts'. Give up one of them."
+    )
+
+
 class AlreadyCheckedIn(Conflict):
     """The registration was used at the door and cannot be cancelled."""
 
@@ -192,7 +205,7 @@ class AlreadyRegistered(Conflict):
 
 
 class CapacityBelowConfirmed(Conflict):
-    """The new capacity is less than the places given away."""
+    """The new capacity is less than the places, or the seats, given away."""
 
     title = "Capacity below what is confirmed"
     default_detail = "More places than that are confirmed. Choose a capacity that holds them all."
@@ -224,6 +237,21 @@ class LastAdmin(Conflict):
 
     title = "The last administrator"
     default_detail = "This is the last active administrator. Make another account ADMIN first."
+
+
+class NotRegisteredYet(Conflict):
+    """The caller has no confirmed place at the event, which a seat in one of its sessions needs.
+
+    To a client it is ``NotRegistered``, with the status of a thing that can be put right.
+    """
+
+    title = NotRegistered.title
+    default_detail = "A seat needs a confirmed place at the event, and you have none. Register for it first."
+
+    @classmethod
+    def slug(cls) -> str:
+        """Name the problem as the class that it stands for does."""
+        return NotRegistered.slug()
 
 
 class RegistrationClosed(Conflict):
@@ -269,6 +297,22 @@ class RoomTooSmall(Conflict):
 
     title = "The room is too small"
     default_detail = "The session has more places than the room. Choose a larger room or fewer places."
+
+
+class ScheduleConflict(Conflict):
+    """Sessions cannot be planned like that together; ``conflicts`` names each that stands in the way."""
+
+    title = "The schedule has conflicts"
+    default_detail = (
+        "These sessions cannot stand like that together; 'conflicts' says why. Nothing was changed."
+    )
+
+
+class SessionFull(Conflict):
+    """Every seat of the session is taken."""
+
+    title = "The session is full"
+    default_detail = "Every seat of this session is taken. Choose another, or try when somebody gave one up."
 
 
 class SessionOutsideEvent(Conflict):

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
@@ -164,9 +165,14 @@ def install_problem_handlers(app: FastAPI, explain: Callable[[IntegrityError], P
         (RequestValidationError, on_malformed),
         (HTTPException, on_http_exception),
         (IntegrityError, on_violation),
+        (StaleDataError, _on_lost_race),
         *((kind, on_database_trouble) for kind in DATABASE_TROUBLE),
     ):
         app.add_exception_handler(kind, handler)
+
+
+async def _on_lost_race(_: Request, __: Exception) -> Response:
+    return problem_response(Conflict())
 
 
 def _methods(request: Request) -> list[str]:

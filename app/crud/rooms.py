@@ -30,4 +30,6 @@ def get_or_make(db: Database, event_id: int, name: str) -> Room:
 
 def lock(db: Database, room_id: int) -> Room | None:
     """Return a room and keep others from changing it or planning in it until the end."""
-    return db.get(Room, room_id, with_for_update=True, populate_existing=True)
+    # By a query: ``db.get`` would refuse one that changed since it was read, instead of reading it again.
+    found = select(Room).where(Room.id == room_id)
+    return db.scalar(found.with_for_update().execution_options(populate_existing=True))

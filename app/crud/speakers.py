@@ -70,7 +70,9 @@ def detach_from_sessions(db: Database, speaker_id: int) -> None:
 
 def lock(db: Database, speaker_id: int) -> Speaker | None:
     """Return a speaker and keep others from changing it, or naming it in a session, until the end."""
-    return db.get(Speaker, speaker_id, with_for_update=True, populate_existing=True)
+    # By a query: ``db.get`` would refuse one that changed since it was read, instead of reading it again.
+    found = select(Speaker).where(Speaker.id == speaker_id)
+    return db.scalar(found.with_for_update().execution_options(populate_existing=True))
 
 
 def _exists_in_event(db: Database, speaker_id: int, condition: ColumnElement[bool]) -> bool:

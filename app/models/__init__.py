@@ -1,11 +1,13 @@
 """The tables. Importing this package makes all of them known to the metadata."""
 
 from app.models.base import Base
+from app.models.calendar_feed import CalendarFeed
 from app.models.check_in import Scan
 from app.models.event import Event
 from app.models.idempotency_key import IdempotencyKey
 from app.models.registration import Registration
 from app.models.room import Room
+from app.models.seat import Seat
 from app.models.session import Session, session_speakers
 from app.models.speaker import Speaker, event_speakers
 from app.models.team_member import TeamMember
@@ -13,11 +15,13 @@ from app.models.user import User
 
 __all__ = [
     "Base",
+    "CalendarFeed",
     "Event",
     "IdempotencyKey",
     "Registration",
     "Room",
     "Scan",
+    "Seat",
     "Session",
     "Speaker",
     "TeamMember",

@@ -4,8 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import DateTime, Enum, MetaData
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy import DateTime, Enum, MetaData, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -16,6 +16,9 @@ NAMING = {
 }
 
 
+DIGEST_BYTES = 32  # of a SHA-256
+
+
 class Base(DeclarativeBase):
     """The base of every table."""
 
@@ -23,6 +26,21 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: DateTime(timezone=True)}  # noqa: RUF012 - as SQLAlchemy has it
     # Fetch what the database computes with the write itself, never by a second query later.
     __mapper_args__: dict[str, Any] = {"eager_defaults": True}  # noqa: RUF012
+
+
+class Versioned:
+    """A row that numbers its edits, so that of two editors neither overwrites the other in silence.
+
+    An edit of a row that has changed since it was read raises ``StaleDataError``. Counters that triggers
+    keep are no edits.
+    """
+
+    version: Mapped[int] = mapped_column(server_default=text("1"))
+
+    @declared_attr.directive
+    def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805 - as SQLAlchemy has it
+        """Let SQLAlchemy compare and count the version."""
+        return {**Base.__mapper_args__, "version_id_col": cls.version}
 
 
 def closed_set(kind: type[StrEnum], length: int = 16) -> Enum:

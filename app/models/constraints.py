@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from app.core.exceptions import (
+    AgendaConflict,
     AlreadyOnTeam,
     AlreadyRegistered,
     Conflict,
@@ -12,10 +13,12 @@ from app.core.exceptions import (
     EventFull,
     InvalidRequest,
     NotFound,
+    NotRegisteredYet,
     Problem,
     RoomNameTaken,
     RoomTaken,
     RoomTooSmall,
+    SessionFull,
     SessionOutsideEvent,
     SpeakerBusy,
     UnknownSpeaker,
@@ -24,6 +27,8 @@ from app.core.exceptions import (
 ROOM_TAKEN = "ex_sessions_room_holds_one_session"
 SPEAKER_BUSY = "ex_session_speakers_speaker_is_in_one_place"
 INSIDE_EVENT = "ck_sessions_inside_its_event"
+SESSION_FULL = "ck_sessions_seats_within_capacity"
+AGENDA_CONFLICT = "ex_seats_attendee_is_in_one_place"
 
 CONSTRAINT_PROBLEMS: dict[str, type[Problem]] = {
     # Refusals that a race can bring about although the service looked first.
@@ -36,6 +41,11 @@ CONSTRAINT_PROBLEMS: dict[str, type[Problem]] = {
     SPEAKER_BUSY: SpeakerBusy,
     INSIDE_EVENT: SessionOutsideEvent,
     "ck_sessions_fits_in_its_room": RoomTooSmall,
+    SESSION_FULL: SessionFull,
+    AGENDA_CONFLICT: AgendaConflict,
+    "ck_seats_holder_is_registered": NotRegisteredYet,
+    "uq_seats_held": AlreadyRegistered,
+    "uq_sessions_event_id_guid": Conflict,
     # What a request refers to has gone, or has changed, meanwhile.
     "fk_sessions_event_id_events": Conflict,
     "fk_sessions_room_id_rooms": Conflict,
@@ -48,6 +58,9 @@ CONSTRAINT_PROBLEMS: dict[str, type[Problem]] = {
     "fk_event_speakers_speaker_id_speakers": NotFound,
     "fk_session_speakers_session_id_sessions": Conflict,
     "fk_session_speakers_speaker_id_speakers": UnknownSpeaker,
+    "fk_seats_session_id_sessions": Conflict,
+    "fk_seats_user_id_users": NotFound,
+    "fk_calendar_feeds_user_id_users": NotFound,
     "fk_events_created_by_users": NotFound,
     "fk_idempotency_keys_user_id_users": NotFound,
     "fk_scans_event_id_events": NotFound,
@@ -77,8 +90,11 @@ OUR_FAULTS = frozenset(
     {
         "ck_events_counters_follow_registrations",
         "ck_events_waitlist_not_negative",
+        "ck_sessions_counter_follows_seats",
         "ck_sessions_room_is_whole",
+        "pk_calendar_feeds",
         "pk_event_speakers",
+        "ck_calendar_feeds_digest_is_sha256",
         "ck_idempotency_keys_digest_is_sha256",
         "ck_scans_earliest_scan_is_the_check_in",
         "ck_scans_known_ticket_has_a_registration",
@@ -89,16 +105,19 @@ OUR_FAULTS = frozenset(
         "pk_registrations",
         "pk_rooms",
         "pk_scans",
+        "pk_seats",
         "pk_session_speakers",
         "pk_sessions",
         "pk_speakers",
         "pk_users",
+        "uq_calendar_feeds_token_digest",
         "uq_events_id_is_live_start_at_end_at",
         "uq_registrations_ticket_code",
         "uq_rooms_id_event_id_allow_parallel_seats",
         "uq_scans_check_in",
         "uq_scans_event_id_scanned_by_client_id",
         "uq_sessions_id_during",
+        "uq_sessions_id_event_id_during",
     }
 )
 """The constraints that no request can meet unless the service is wrong."""

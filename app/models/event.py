@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, Protocol
+from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
@@ -16,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.models.base import Base, closed_set, one_of
+from app.models.base import Base, Versioned, closed_set, one_of
 from app.models.enums import EventStatus
 from app.models.session import Session
 from app.models.user import User
@@ -50,7 +51,7 @@ def takes_registrations(event: Window, now: datetime) -> bool:
     )
 
 
-class Event(Base):
+class Event(Versioned, Base):
     """Something people register for.
 
     ``confirmed_count`` and ``waitlist_count`` are kept by triggers on ``registrations`` and refuse to be
@@ -85,6 +86,7 @@ class Event(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    guid: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
     name: Mapped[str] = mapped_column(String(255))
     description: Mapped[str | None] = mapped_column(Text)
     venue: Mapped[str | None] = mapped_column(String(255))

@@ -5,9 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base
-
-DIGEST_BYTES = 32
+from app.models.base import DIGEST_BYTES, Base
 
 
 class IdempotencyKey(Base):

@@ -14,12 +14,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base
+from app.models.base import Base, Versioned
 
 UNLIMITED = 2_147_483_647
 
 
-class Room(Base):
+class Room(Versioned, Base):
     """A place where sessions are held; one at a time unless it allows parallel ones.
 
     ``seats`` is the capacity, or ``UNLIMITED`` where none is stated: sessions copy it through their

@@ -1,6 +1,7 @@
 """Sessions of an event: its talks and workshops. In this domain a session is never a database session."""
 
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
@@ -20,7 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import TSTZRANGE, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.models.base import Base
+from app.models.base import Base, Versioned
 from app.models.room import UNLIMITED, Room
 from app.models.speaker import Speaker
 
@@ -56,12 +57,14 @@ Index(
 )
 
 
-class Session(Base):
+class Session(Versioned, Base):
     """A talk or a workshop, inside its event, in at most one room.
 
     The ``event_…`` and ``room_…`` columns are copies that composite foreign keys keep true (ON UPDATE
     CASCADE), so that what spans two tables is a CHECK or an exclusion on one. ``during`` is half-open
     (a session may start the moment another ends) and empty once the session or its event is off.
+    ``seats_taken`` is kept by triggers on ``seats`` and refuses to be written by hand; one that is deleted
+    gives up its seats.
     """
 
     __tablename__ = "sessions"
@@ -81,6 +84,11 @@ class Session(Base):
             "num_nulls(room_id, room_parallel, room_seats) IN (0, 3)",
             name="room_is_whole",
         ),
+        CheckConstraint(
+            "seats_taken >= 0"
+            " AND (deleted_at IS NOT NULL OR seats_taken <= COALESCE(capacity_total, room_seats))",
+            name="seats_within_capacity",
+        ),
         ForeignKeyConstraint(
             ["event_id", "event_is_live", "event_start_at", "event_end_at"],
             ["events.id", "events.is_live", "events.start_at", "events.end_at"],
@@ -93,7 +101,10 @@ class Session(Base):
             name="fk_sessions_room_id_rooms",
             onupdate="CASCADE",
         ),
+        UniqueConstraint("event_id", "guid"),
+        # What speakers and seats refer to: moving or ending the session reaches them through the foreign key.
         UniqueConstraint("id", "during"),
+        UniqueConstraint("id", "event_id", "during"),
         ExcludeConstraint(
             ("room_id", "="),
             ("during", "&&"),
@@ -108,6 +119,7 @@ class Session(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    guid: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
     event_id: Mapped[int]
     event_is_live: Mapped[bool]
     event_start_at: Mapped[datetime]
@@ -120,6 +132,7 @@ class Session(Base):
     room_parallel: Mapped[bool | None]
     room_seats: Mapped[int | None]
     own_capacity: Mapped[int | None] = mapped_column("capacity_total")
+    seats_taken: Mapped[int] = mapped_column(server_default=text("0"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
     deleted_at: Mapped[datetime | None]
@@ -163,4 +176,4 @@ class Session(Base):
     @property
     def capacity_available(self) -> int | None:
         """Count the places left, or None for no limit."""
-        return self.capacity_total
+        return None if self.capacity_total is None else self.capacity_total - self.seats_taken

@@ -1,6 +1,7 @@
 """Speakers, and the line-ups of the events they are attached to."""
 
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
@@ -17,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.models.base import Base
+from app.models.base import Base, Versioned
 
 event_speakers = Table(
     "event_speakers",
@@ -34,7 +35,7 @@ event_speakers = Table(
 """Who is attached to which event, with a session there or without one yet."""
 
 
-class Speaker(Base):
+class Speaker(Versioned, Base):
     """Someone who speaks; kept by the account that made the entry and used again in its other events."""
 
     __tablename__ = "speakers"
@@ -44,6 +45,7 @@ class Speaker(Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    guid: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
     full_name: Mapped[str] = mapped_column(String(255))
     headline: Mapped[str | None] = mapped_column(String(255))
     bio: Mapped[str | None] = mapped_column(Text)

@@ -44,7 +44,7 @@ def create(db: Database, actor: User, command: SpeakerCreate) -> Speaker:
 
 def edit(db: Database, actor: User, speaker_id: int, command: SpeakerUpdate) -> Speaker:
     """Change a speaker."""
-    speaker = ensure_can_edit_speaker(db, actor, crud.get(db, Speaker, speaker_id))
+    speaker = ensure_can_edit_speaker(db, actor, crud.speakers.lock(db, speaker_id))
     return crud.save(db, speaker, command.model_dump(exclude_unset=True))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 
 from app.api import create_app
@@ -31,22 +32,26 @@ def client() -> TestClient:
         _env_file=None, database_url="postgresql://x@127.0.0.1:9/x", secret_key=SECRET, log_level="ERROR"
     )
     app = create_app(settings)
-    by_slug = {kind.slug(): kind for kind in KINDS}
+    by_name = {kind.__name__: kind for kind in KINDS}
 
-    async def refuse(slug: str) -> None:
-        raise by_slug[slug](extra=[1, "two"])
+    async def refuse(name: str) -> None:
+        raise by_name[name](extra=[1, "two"])
+
+    async def lose_a_race() -> None:
+        raise StaleDataError
 
     async def refuse_as_the_framework_does(status: int) -> None:
         raise HTTPException(status, "inner text")
 
-    app.add_api_route("/refuse/{slug}", refuse)
+    app.add_api_route("/refuse/{name}", refuse)
+    app.add_api_route("/lose-a-race", lose_a_race)
     app.add_api_route("/framework/{status}", refuse_as_the_framework_does)
     return TestClient(app)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.slug())
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_refusal_is_a_whole_problem_document(client: TestClient, kind: type[Problem]) -> None:
-    answer = client.get(f"/refuse/{kind.slug()}")
+    answer = client.get(f"/refuse/{kind.__name__}")
     assert answer.headers["content-type"] == MEDIA_TYPE
     assert answer.json() == {
         "type": f"/problems/{kind.slug()}",
@@ -60,12 +65,26 @@ def test_every_refusal_is_a_whole_problem_document(client: TestClient, kind: typ
     assert {name: answer.headers[name] for name in kind.headers} == dict(kind.headers)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.slug())
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_refusal_reads_as_a_state_with_a_sentence_to_act_on(kind: type[Problem]) -> None:
     assert not kind.__name__.endswith("Exception")
     assert kind.default_detail.endswith(".")
     assert len(kind.default_detail.split()) > 2
-    assert len({one.slug() for one in KINDS}) == len({one.title for one in KINDS}) == len(KINDS)
+
+
+def test_every_refusal_has_a_slug_of_its_own_under_its_status_and_every_slug_a_title() -> None:
+    slugs = {kind.slug() for kind in KINDS}
+    assert len({(kind.status, kind.slug()) for kind in KINDS}) == len(KINDS)
+    assert (
+        len({(kind.slug(), kind.title) for kind in KINDS})
+        == len({kind.title for kind in KINDS})
+        == len(slugs)
+    )
+
+
+def test_an_edit_that_came_too_late_is_a_conflict_and_not_a_fault(client: TestClient) -> None:
+    answer = client.get("/lose-a-race")
+    assert (answer.status_code, answer.json()["type"]) == (409, "/problems/conflict")
 
 
 @pytest.mark.parametrize(

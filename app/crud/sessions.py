@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -95,30 +95,38 @@ def try_put(
 ) -> str | None:
     """Write a session and exactly those speakers, or return the constraint that refuses it.
 
-    Speakers who leave are taken off before the session moves, and those who come are put on after.
+    Speakers who leave are taken off before the session moves, and those who come are put on after. Both
+    are an edit of the session.
     """
 
     def put() -> None:
+        version, left, came = session.version, 0, 0
         if speaker_ids is not None and session.id is not None:
-            db.execute(
-                delete(session_speakers).where(
-                    session_speakers.c.session_id == session.id,
-                    session_speakers.c.speaker_id.not_in(speaker_ids),
-                )
-            )
+            left = _take_off(db, session, keep=speaker_ids)
         save(db, session, changes)
         if speaker_ids:
-            rows = [
-                {
-                    "session_id": session.id,
-                    "speaker_id": speaker_id,
-                    "during": session.during,
-                }
-                for speaker_id in sorted(set(speaker_ids))
-            ]
-            db.execute(insert(session_speakers).values(rows).on_conflict_do_nothing(index_elements=KEY))
+            came = _put_on(db, session, speaker_ids)
+        if left + came > 0 and session.version == version:
+            save(db, session, {"updated_at": func.now()})
 
     return attempt(db, put)
+
+
+def _take_off(db: Database, session: Session, *, keep: Sequence[int]) -> int:
+    """Take all speakers but those off a session, and count them."""
+    links = session_speakers.c
+    others = and_(links.session_id == session.id, links.speaker_id.not_in(keep))
+    return len(db.scalars(delete(session_speakers).where(others).returning(links.speaker_id)).all())
+
+
+def _put_on(db: Database, session: Session, speaker_ids: Sequence[int]) -> int:
+    """Put those speakers on a session who are not, and count them."""
+    rows = [
+        {"session_id": session.id, "speaker_id": speaker_id, "during": session.during}
+        for speaker_id in sorted(set(speaker_ids))
+    ]
+    new = insert(session_speakers).values(rows).on_conflict_do_nothing(index_elements=KEY)
+    return len(db.scalars(new.returning(session_speakers.c.speaker_id)).all())
 
 
 def list_in_room_during(db: Database, planned: Attempt) -> list[Session]:

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from app.models import Event, User
+from app.core.database import Database
+from app.models import Event, Session, User
 from app.models.enums import EventStatus, TeamRole
 from app.tests.conftest import PREFIX, Caller
 from app.tests.factories import HOUR, Factory, soon
@@ -56,6 +58,23 @@ def test_capacity_available_in_the_body_has_no_effect(me: Caller, event: Event) 
     assert made["capacity_available"] == 9
     edited = me.patch(f"/sessions/{made['id']}", json={"capacity_available": 1, "title": "T"})
     assert (edited.status_code, edited.json()["capacity_available"]) == (200, 9)
+
+
+def test_other_speakers_make_another_version_and_the_same_ones_do_not(
+    me: Caller, make: Factory, db: Database, owner: User, event: Event
+) -> None:
+    one, other = make.speaker(owner), make.speaker(owner)
+    made = me.post("/sessions", json=plan(event, speaker_ids=[one.id])).json()
+
+    def version_after(**changes: Any) -> int | None:
+        assert me.patch(f"/sessions/{made['id']}", json=changes).status_code == 200
+        return db.scalar(select(Session.version).where(Session.id == made["id"]))
+
+    assert version_after(speaker_ids=[one.id]) == 1
+    assert version_after(speaker_ids=[one.id, other.id]) == 2
+    assert version_after(speaker_ids=[other.id]) == 3
+    assert version_after(speaker_ids=[one.id], title="Renamed") == 4
+    assert version_after(title="Renamed") == 4
 
 
 @pytest.mark.parametrize(

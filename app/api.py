@@ -23,7 +23,9 @@ from app.core.exceptions import InvalidRequest, Overloaded, Unavailable
 from app.core.logging import configure_logging
 from app.core.middleware import (
     BodyLimit,
+    CompressedTags,
     Failures,
+    HeadRequests,
     RequestLog,
     SecurityHeaders,
     TrailingSlash,
@@ -121,6 +123,8 @@ def _add_middleware(app: FastAPI, settings: Settings, policies: dict[str, str]) 
     app.add_middleware(TrailingSlash)
     if settings.gzip_enabled:
         app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=5)
+        app.add_middleware(CompressedTags)
+    app.add_middleware(HeadRequests)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,

@@ -164,7 +164,7 @@ class SharedReads(Generic[Key, Found]):
     """
 
     def __init__(self, look: Callable[[Key], Awaitable[Found]], *, queue: int) -> None:
-        """Let ``queue`` readers wait, for whatever keys."""
+        """Let ``queue`` readers wait for others' looks, at whatever keys."""
         self._look = look
         self._queue = queue
         self._next: dict[Key, asyncio.Future[Found]] = {}
@@ -179,13 +179,15 @@ class SharedReads(Generic[Key, Found]):
             Exception: whatever ``look`` raises, to all who shared it.
 
         """
-        if self.waiting >= self._queue:
-            raise Overloaded
         found = self._next.get(key)
+        first = key not in self._flights
+        if not first and self.waiting >= self._queue:
+            raise Overloaded
         if found is None:
             found = self._next[key] = asyncio.get_running_loop().create_future()
-            if key not in self._flights:
-                self._flights[key] = asyncio.create_task(self._fly(key))
+        if first:
+            self._flights[key] = asyncio.create_task(self._fly(key))
+            return await asyncio.shield(found)
         self.waiting += 1
         try:
             return await asyncio.shield(found)

@@ -23,6 +23,11 @@ def tag(version: int, body: bytes) -> str:
     return f'"{version}.{blake2b(body, digest_size=8).hexdigest()}"'
 
 
+def compressed(plain: str) -> str:
+    """Return the tag of an answer that carries ``plain``, once it is compressed."""
+    return plain.removesuffix('"') + COMPRESSED + '"'
+
+
 def known(current: str, if_none_match: str | None) -> str | None:
     """Return ``current`` as the reader who has it named it, or None for one who has something else."""
     if if_none_match is None:

@@ -84,15 +84,20 @@ class Views:
 class Reader:
     """Somebody who reads: whose token it is, if any, and what they have already."""
 
-    views: Views
+    request: HTTPConnection
     claims: Claims | None
     if_none_match: str | None
+
+    @property
+    def _views(self) -> Views:
+        found: Views = self.request.app.state.views
+        return found
 
     async def list(self, shape: Any, service: Callable[..., Any], *about: Hashable) -> Response:
         """Answer what ``service(db, *about)`` finds, which is the same for all."""
         if self.claims is not None:
-            await self.views.ensure_active(self.claims)
-        return self._answer(await self.views.shared.get(Look(shape, service, about)), PUBLIC)
+            await self._views.ensure_active(self.claims)
+        return self._answer(await self._views.shared.get(Look(shape, service, about)), PUBLIC)
 
     async def see(self, shape: Any, service: Callable[..., Any], *about: Hashable) -> Response:
         """Answer what ``service(db, viewer, *about)`` finds: what nobody in particular sees, or else I do."""
@@ -107,7 +112,7 @@ class Reader:
         """Answer what ``service(db, me, *about)`` finds, to me only."""
         if self.claims is None:
             raise Unauthorized
-        return self._answer(await self.views.own(self.claims, Look(shape, service, about)), PERSONAL)
+        return self._answer(await self._views.own(self.claims, Look(shape, service, about)), PERSONAL)
 
     def _answer(self, view: View, cache_control: str) -> Response:
         headers = {"ETag": view.tag, "Cache-Control": cache_control, "Vary": "Authorization"}
@@ -125,7 +130,7 @@ class ReaderByToken(Bearer):
         self, request: HTTPConnection, if_none_match: KnownTag = None
     ) -> Reader:
         """Put the reader together."""
-        return Reader(request.app.state.views, self.read(request), if_none_match)
+        return Reader(request, self.read(request), if_none_match)
 
 
 AnyReader = Annotated[Reader, Depends(ReaderByToken())]

@@ -139,11 +139,13 @@ def test_past_the_bound_a_reader_is_refused_at_once() -> None:
         shelf = Shelf()
         reads = SharedReads(shelf.look, queue=2)
         gate = shelf.hold("a")
+        looking = await ask(reads, "a", 1)
         waiting = await ask(reads, "a", 2)
         with pytest.raises(Overloaded):
-            await reads.get("b")
-        gate.set()
-        await asyncio.gather(*waiting)
+            await reads.get("a")
         assert await reads.get("b") == ""
+        gate.set()
+        await asyncio.gather(*looking, *waiting)
+        assert await reads.get("a") == ""
 
     run(scenario())

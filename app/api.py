@@ -23,7 +23,9 @@ from app.core.exceptions import InvalidRequest, Overloaded, Unavailable
 from app.core.logging import configure_logging
 from app.core.middleware import (
     BodyLimit,
+    CompressedTags,
     Failures,
+    HeadRequests,
     RequestLog,
     SecurityHeaders,
     TrailingSlash,
@@ -33,6 +35,7 @@ from app.core.problems import DATABASE_TROUBLE, install_problem_handlers, proble
 from app.core.security import Hashing, Tokens
 from app.core.settings import DefaultSettings, Environment, Settings, load_settings
 from app.core.startup import database_url, prepare
+from app.dependencies.views import Views
 from app.models.constraints import explain
 from app.routers import (
     aliases,
@@ -120,6 +123,8 @@ def _add_middleware(app: FastAPI, settings: Settings, policies: dict[str, str]) 
     app.add_middleware(TrailingSlash)
     if settings.gzip_enabled:
         app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=5)
+        app.add_middleware(CompressedTags)
+    app.add_middleware(HeadRequests)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
@@ -158,6 +163,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         forget = partial(services.idempotency.forget_expired, limit=KEYS_FORGOTTEN_AT_ONCE)
         await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, partial(store.chore, forget)))
+        app.state.views = Views(store, queue=settings.db_queue_size)
         app.state.hashing = Hashing(settings.hashing_threads, settings.db_queue_size)
         yield
 

@@ -89,9 +89,19 @@ class Store:
         return serve
 
     async def run(self, work: Callable[[Database], T]) -> T:
-        """Run ``work`` in a short transaction of its own and return what it returns."""
-        async with self.transaction() as db:
-            return await to_thread.run_sync(work, db)
+        """Run ``work`` in a short transaction of its own, in one thread, and return what it returns.
+
+        Raises:
+            Overloaded: too many wait already.
+
+        """
+
+        def do() -> T:
+            with self.job() as db:
+                return work(db)
+
+        async with self.gate:
+            return await to_thread.run_sync(do)
 
     async def chore(self, work: Callable[[Database], object]) -> None:
         """Do ``work`` for no request, in its turn at the gate and in a transaction of its own."""

@@ -37,6 +37,7 @@ Problem
 │   ├── TicketNotConfirmed
 │   ├── UnknownSpeaker
 │   └── WaitlistNotEmpty
+├── PreconditionFailed           412
 ├── ContentTooLarge              413
 ├── UnsupportedMediaType         415
 ├── InvalidRequest               422
@@ -362,6 +363,14 @@ class WaitlistNotEmpty(Conflict):
 
     title = "People are waiting"
     default_detail = "People are on the waitlist. Raise the capacity to let them in before switching it off."
+
+
+class PreconditionFailed(Problem):
+    """The thing has been edited since the caller read it."""
+
+    status = 412
+    title = "Changed meanwhile"
+    default_detail = "Somebody has changed this since you read it. Read it again, and repeat your change."
 
 
 class ContentTooLarge(Problem):

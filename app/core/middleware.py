@@ -7,10 +7,11 @@ import time
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core.conditional import compressed
 from app.core.exceptions import ContentTooLarge, InternalError, UntrustedHost
 from app.core.logging import request_id
 from app.core.problems import problem_response
@@ -108,6 +109,51 @@ class SecurityHeaders:
             await send(message)
 
         await self.app(scope, receive, send_secured)
+
+
+class HeadRequests:
+    """Answer HEAD wherever GET is answered, with the same headers and without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            # Whoever sends it has to know, or a body shorter than its length would be a fault.
+            scope["method"] = "HEAD"
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        scope["method"] = "GET"
+        await self.app(scope, receive, send_without_body)
+
+
+class CompressedTags:
+    """Tell apart the tags of an answer and of the same answer compressed, which are not the same bytes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``, which compresses."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=message["headers"])
+                if "etag" in headers and headers.get("content-encoding") == "gzip":
+                    headers["etag"] = compressed(headers["etag"])
+            await send(message)
+
+        await self.app(scope, receive, send_marked)
 
 
 class BodyLimit:

@@ -24,6 +24,7 @@ from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db, StoreOfApp
 from app.dependencies.paths import EventId, RegistrationId
 from app.dependencies.registrations import AtTheEntrance, RushRoute
+from app.dependencies.views import AnyReader
 from app.models import Registration
 from app.schemas.pages import Page
 from app.schemas.registrations import (
@@ -91,9 +92,9 @@ def list_my_registrations(
     response_model=RegistrationRead,
     responses=problems(Unauthorized, NotFound),
 )
-def read_registration(registration_id: RegistrationId, actor: CurrentUser, db: Db) -> Registration:
+async def read_registration(registration_id: RegistrationId, reader: AnyReader) -> Response:
     """Show a registration to whose it is and to those who run the event."""
-    return services.registrations.read(db, actor, registration_id)
+    return await reader.own(RegistrationRead, services.registrations.read, registration_id)
 
 
 @router.get(

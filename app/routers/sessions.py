@@ -1,6 +1,6 @@
 """Sessions of an event."""
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Response, status
 
 from app import services
 from app.core.exceptions import (
@@ -9,6 +9,7 @@ from app.core.exceptions import (
     Forbidden,
     IdempotencyKeyReused,
     NotFound,
+    PreconditionFailed,
     RequestInProgress,
     RoomTaken,
     RoomTooSmall,
@@ -18,10 +19,12 @@ from app.core.exceptions import (
     UnknownSpeaker,
 )
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, Viewer
+from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
 from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import Location, OfEvent, SessionId
+from app.dependencies.preconditions import IfMatch
+from app.dependencies.views import AnyReader
 from app.models import Session
 from app.schemas.sessions import SessionCreate, SessionRead, SessionUpdate
 
@@ -36,9 +39,9 @@ CLASHES = (SessionOutsideEvent, RoomTaken, RoomTooSmall, SpeakerBusy, UnknownSpe
     response_model=list[SessionRead],
     responses=problems(Unauthorized, NotFound),
 )
-def list_sessions(event_id: OfEvent, viewer: Viewer, db: Db) -> list[Session]:
+async def list_sessions(event_id: OfEvent, reader: AnyReader) -> Response:
     """List an event's sessions in time order."""
-    return services.sessions.list_for_event(db, viewer, event_id)
+    return await reader.see(list[SessionRead], services.sessions.list_for_event, event_id)
 
 
 @router.post(
@@ -67,28 +70,38 @@ def schedule_session(command: SessionCreate, actor: CurrentUser, db: Db, locatio
     response_model=SessionRead,
     responses=problems(Unauthorized, NotFound),
 )
-def read_session(session_id: SessionId, viewer: Viewer, db: Db) -> Session:
+async def read_session(session_id: SessionId, reader: AnyReader) -> Response:
     """Show a session with its speakers."""
-    return services.sessions.read(db, viewer, session_id)
+    return await reader.see(SessionRead, services.sessions.read, session_id)
 
 
 @router.patch(
     "/{session_id}",
     summary="Change a session",
     response_model=SessionRead,
-    responses=problems(Unauthorized, Forbidden, NotFound, AgendaConflict, CapacityBelowConfirmed, *CLASHES),
+    responses=problems(
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        PreconditionFailed,
+        AgendaConflict,
+        CapacityBelowConfirmed,
+        *CLASHES,
+    ),
 )
-def reschedule_session(session_id: SessionId, command: SessionUpdate, actor: CurrentUser, db: Db) -> Session:
+def reschedule_session(
+    session_id: SessionId, command: SessionUpdate, actor: CurrentUser, db: Db, expected: IfMatch
+) -> Session:
     """Change what the body names: words, times, room, places or speakers. Refused as planning is."""
-    return services.sessions.reschedule(db, actor, session_id, command)
+    return services.sessions.reschedule(db, actor, session_id, command, expected)
 
 
 @router.delete(
     "/{session_id}",
     summary="Delete a session",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=problems(Unauthorized, Forbidden, NotFound),
+    responses=problems(Unauthorized, Forbidden, NotFound, PreconditionFailed),
 )
-def cancel_session(session_id: SessionId, actor: CurrentUser, db: Db) -> None:
+def cancel_session(session_id: SessionId, actor: CurrentUser, db: Db, expected: IfMatch) -> None:
     """Delete a session; its room, its speakers and all who have a seat are free at once."""
-    services.sessions.cancel(db, actor, session_id)
+    services.sessions.cancel(db, actor, session_id, expected)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from app import crud
+from app.core.conditional import WHATEVER, Expected
 from app.core.database import Database
 from app.core.exceptions import (
     CapacityBelowConfirmed,
@@ -45,10 +46,13 @@ def read(db: Database, viewer: User | None, event_id: int) -> Event:
     return ensure_can_see_event(db, viewer, crud.events.get_with_sessions(db, event_id))
 
 
-def edit(db: Database, actor: User, event_id: int, command: EventUpdate) -> Event:
+def edit(
+    db: Database, actor: User, event_id: int, command: EventUpdate, expected: Expected = WHATEVER
+) -> Event:
     """Change an event; one that is cancelled cancels its live registrations.
 
     Raises:
+        PreconditionFailed: the event is not the one expected any more.
         IllegalStatusChange: the event cannot go to that status from where it stands.
         CapacityBelowConfirmed: more places are confirmed than that.
         WaitlistNotEmpty: the waitlist would be switched off with people on it.
@@ -57,6 +61,7 @@ def edit(db: Database, actor: User, event_id: int, command: EventUpdate) -> Even
 
     """
     event = ensure_can_edit_event(db, actor, crud.events.lock(db, event_id))
+    expected.ensure(event.version)
     changes = command.model_dump(exclude_unset=True)
     _check_times(db, event, changes)
     _check_capacity(event, changes)
@@ -72,9 +77,10 @@ def edit(db: Database, actor: User, event_id: int, command: EventUpdate) -> Even
     return _whole(db, event)
 
 
-def cancel_and_delete(db: Database, actor: User, event_id: int) -> None:
+def cancel_and_delete(db: Database, actor: User, event_id: int, expected: Expected = WHATEVER) -> None:
     """Delete an event: its registrations are cancelled and stay in their owners' lists, as it does."""
     event = ensure_can_own_event(db, actor, crud.events.lock(db, event_id))
+    expected.ensure(event.version)
     crud.soft_delete(db, event, {"status": EventStatus.CANCELLED})
     crud.registrations.cancel_all(db, event.id)
 

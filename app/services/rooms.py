@@ -1,6 +1,7 @@
 """Rooms of an event."""
 
 from app import crud
+from app.core.conditional import WHATEVER, Expected
 from app.core.database import Database
 from app.core.exceptions import NotFound, RoomInUse, RoomNameTaken
 from app.models import Room, Session, User
@@ -29,7 +30,7 @@ def create(db: Database, actor: User, command: RoomCreate) -> Room:
     return crud.save(db, Room(**command.model_dump()))
 
 
-def edit(db: Database, actor: User, room_id: int, command: RoomUpdate) -> Room:
+def edit(db: Database, actor: User, room_id: int, command: RoomUpdate, expected: Expected = WHATEVER) -> Room:
     """Change a room.
 
     Raises:
@@ -38,6 +39,7 @@ def edit(db: Database, actor: User, room_id: int, command: RoomUpdate) -> Room:
 
     """
     room = _editable(db, actor, room_id)
+    expected.ensure(room.version)
     changes = command.model_dump(exclude_unset=True)
     namesake = crud.rooms.get_by_name(db, room.event_id, changes.get("name", room.name))
     if namesake is not None and namesake.id != room.id:
@@ -58,7 +60,7 @@ def edit(db: Database, actor: User, room_id: int, command: RoomUpdate) -> Room:
     return room
 
 
-def delete(db: Database, actor: User, room_id: int) -> None:
+def delete(db: Database, actor: User, room_id: int, expected: Expected = WHATEVER) -> None:
     """Delete a room that no session is planned in.
 
     Raises:
@@ -66,6 +68,7 @@ def delete(db: Database, actor: User, room_id: int) -> None:
 
     """
     room = _editable(db, actor, room_id)
+    expected.ensure(room.version)
     _refuse_if_any(crud.sessions.list_in_room(db, room_id), RoomInUse.default_detail)
     crud.sessions.leave_rooms(db, room_id)
     crud.remove(db, room)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app import crud
+from app.core.conditional import WHATEVER, Expected
 from app.core.database import Database
 from app.core.exceptions import (
     CapacityBelowConfirmed,
@@ -63,7 +64,9 @@ def schedule(db: Database, actor: User, event_id: int, plan: SessionPlan) -> Ses
     return _put(db, actor, event, Session(event_id=event.id, **event.window), plan.model_dump())
 
 
-def reschedule(db: Database, actor: User, session_id: int, command: SessionUpdate) -> Session:
+def reschedule(
+    db: Database, actor: User, session_id: int, command: SessionUpdate, expected: Expected = WHATEVER
+) -> Session:
     """Change a session: its times, room, places, speakers or words. Refuses as ``schedule`` does.
 
     Raises:
@@ -71,15 +74,17 @@ def reschedule(db: Database, actor: User, session_id: int, command: SessionUpdat
 
     """
     event, session = _editable(db, actor, session_id)
+    expected.ensure(session.version)
     changes = command.model_dump(exclude_unset=True)
     if changes.get("end_at", session.end_at) <= changes.get("start_at", session.start_at):
         raise InvalidRequest.at("end_at", "end_at has to be after start_at")
     return _put(db, actor, event, session, changes)
 
 
-def cancel(db: Database, actor: User, session_id: int) -> None:
+def cancel(db: Database, actor: User, session_id: int, expected: Expected = WHATEVER) -> None:
     """Delete a session: its room, its speakers and all who have a seat are free at once."""
     _, session = _editable(db, actor, session_id)
+    expected.ensure(session.version)
     crud.soft_delete(db, session)
 
 

@@ -1,6 +1,7 @@
 """Speakers: kept by who made the entry, attached to that person's events."""
 
 from app import crud
+from app.core.conditional import WHATEVER, Expected
 from app.core.database import Database
 from app.core.exceptions import SpeakerHasSessions
 from app.core.pagination import Slice
@@ -42,13 +43,16 @@ def create(db: Database, actor: User, command: SpeakerCreate) -> Speaker:
     return speaker
 
 
-def edit(db: Database, actor: User, speaker_id: int, command: SpeakerUpdate) -> Speaker:
+def edit(
+    db: Database, actor: User, speaker_id: int, command: SpeakerUpdate, expected: Expected = WHATEVER
+) -> Speaker:
     """Change a speaker."""
     speaker = ensure_can_edit_speaker(db, actor, crud.speakers.lock(db, speaker_id))
+    expected.ensure(speaker.version)
     return crud.save(db, speaker, command.model_dump(exclude_unset=True))
 
 
-def delete(db: Database, actor: User, speaker_id: int) -> None:
+def delete(db: Database, actor: User, speaker_id: int, expected: Expected = WHATEVER) -> None:
     """Delete a speaker who speaks nowhere.
 
     Raises:
@@ -56,6 +60,7 @@ def delete(db: Database, actor: User, speaker_id: int) -> None:
 
     """
     speaker = ensure_can_edit_speaker(db, actor, crud.speakers.lock(db, speaker_id))
+    expected.ensure(speaker.version)
     sessions = crud.sessions.list_of_speaker(db, speaker_id)
     if sessions:
         visible = list_visible_sessions(db, actor, sessions)

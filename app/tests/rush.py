@@ -156,14 +156,14 @@ class Client:
         self._server = server
 
     async def call(
-        self, person: Person, method: str, path: str, *, key: str | None = None, command: Any = None
+        self, person: Person | None, method: str, path: str, *, key: str | None = None, command: Any = None
     ) -> Answer:
         content = b"" if command is None else json.dumps(command).encode()
         lines = [
             f"{method} {PREFIX}{path} HTTP/1.1",
             "Host: localhost",
             "Connection: close",
-            f"Authorization: Bearer {person.token}",
+            *([f"Authorization: Bearer {person.token}"] if person else []),
             "Content-Type: application/json",
             f"Content-Length: {len(content)}",
             *([f"Idempotency-Key: {key}"] if key else []),

@@ -5,7 +5,6 @@ from hashlib import sha256
 from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
-from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from app.core.database import Database
@@ -13,6 +12,7 @@ from app.core.exceptions import IdempotencyKeyReused, InvalidRequest, RequestInP
 from app.crud import idempotency
 from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
+from app.dependencies.straight import StraightRoute
 from app.schemas.idempotency import Answer, RequestKey, Slot
 
 LONGEST_PATH = 255
@@ -34,7 +34,7 @@ class _Replayed(Exception):  # noqa: N818 - no failure: the answer is there alre
         self.answer = answer
 
 
-class OnceRoute(APIRoute):
+class OnceRoute(StraightRoute):
     """Keep the answer to a request with a key in the transaction of its effect, and give it again."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]

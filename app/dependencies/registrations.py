@@ -1,12 +1,9 @@
 """The entrance to the registrations: everything that a request for a place is made of, in one dependency."""
 
-import re
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request, Response, status
-from fastapi.routing import APIRoute
+from fastapi import Depends, Request, Response
 from starlette.datastructures import MutableHeaders
 
 from app.core.coalescing import GroupCommit
@@ -16,8 +13,6 @@ from app.dependencies.idempotency import GivenKey, request_key
 from app.dependencies.paths import Place, placing
 from app.schemas.idempotency import RequestKey
 from app.schemas.registrations import Application, RegistrationMade
-
-PLAIN_ID = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,34 +48,12 @@ class EntranceForBearer(Bearer):
             placing(request.app, response.headers),
         )
 
+    def read_plain(self, request: Request, headers: MutableHeaders) -> Entrance | None:
+        """Read what a request without a key brings."""
+        if "idempotency-key" in request.headers:
+            return None
+        place = placing(request.app, headers)
+        return Entrance(self.require(request), None, request.app.state.admissions, place)
 
-_bearer = EntranceForBearer()
 
-AtTheEntrance = Annotated[Entrance, Depends(_bearer)]
-
-
-class RushRoute(APIRoute):
-    """Serve a plain request straight from the token to the entrance, and any other the usual way.
-
-    The framework works out a route's dependencies anew for each request, and validates what has a type
-    already. When thousands press the button at once, that is most of what a request costs. What is plain
-    needs neither: an id that cannot be wrong and no key. The same endpoint serves both.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        """Put the short way before the usual one, where there is an entrance."""
-        serve_as_usual = super().get_route_handler()
-        if all(dependency.call is not _bearer for dependency in self.dependant.dependencies):
-            return serve_as_usual
-
-        async def serve(request: Request) -> Response:
-            ((name, key),) = request.path_params.items()
-            if not PLAIN_ID.fullmatch(key) or "idempotency-key" in request.headers:
-                return await serve_as_usual(request)
-            headers = MutableHeaders()
-            place = placing(request.app, headers)
-            entrance = Entrance(_bearer.require(request), None, request.app.state.admissions, place)
-            made = await self.endpoint(entrance=entrance, **{name: int(key)})
-            return Response(made.model_dump_json(), status.HTTP_201_CREATED, headers, "application/json")
-
-        return serve
+AtTheEntrance = Annotated[Entrance, Depends(EntranceForBearer())]

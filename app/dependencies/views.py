@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, Response, status
 from pydantic import TypeAdapter
+from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 
 from app.core.coalescing import SharedReads
@@ -17,11 +18,13 @@ from app.core.security import Claims
 from app.crud import users
 from app.dependencies.auth import Bearer
 
+LONGEST_TAGS = 4_096
+
 KnownTag = Annotated[
     str | None,
     Header(
         alias="If-None-Match",
-        max_length=4_096,
+        max_length=LONGEST_TAGS,
         description="The ETag of what you have already. If it still is that, the answer is 304 and empty.",
     ),
 ]
@@ -130,6 +133,13 @@ class ReaderByToken(Bearer):
         self, request: HTTPConnection, if_none_match: KnownTag = None
     ) -> Reader:
         """Put the reader together."""
+        return Reader(request, self.read(request), if_none_match)
+
+    def read_plain(self, request: HTTPConnection, _: MutableHeaders) -> Reader | None:
+        """Put the reader of a request together whose tag, if there is one, is not too long to be one."""
+        if_none_match = request.headers.get("if-none-match")
+        if if_none_match is not None and len(if_none_match) > LONGEST_TAGS:
+            return None
         return Reader(request, self.read(request), if_none_match)
 
 

@@ -23,7 +23,8 @@ from app.core.problems import problems
 from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db, StoreOfApp
 from app.dependencies.paths import EventId, RegistrationId
-from app.dependencies.registrations import AtTheEntrance, RushRoute
+from app.dependencies.registrations import AtTheEntrance
+from app.dependencies.straight import StraightRoute
 from app.dependencies.views import AnyReader
 from app.models import Registration
 from app.schemas.pages import Page
@@ -36,7 +37,7 @@ from app.schemas.registrations import (
     RegistrationRead,
 )
 
-router = APIRouter(tags=["Registrations"], route_class=RushRoute)
+router = APIRouter(tags=["Registrations"], route_class=StraightRoute)
 
 
 @router.post(

@@ -19,6 +19,7 @@ from app.dependencies.auth import AppTokens, CurrentUser
 from app.dependencies.database import Db
 from app.dependencies.passwords import PasswordProof
 from app.dependencies.paths import UserId
+from app.dependencies.straight import StraightRoute
 from app.dependencies.views import AnyReader
 from app.models import Event, Speaker, User
 from app.schemas.events import EventSummary, OwnEventQuery
@@ -32,7 +33,7 @@ from app.schemas.users import (
     UserUpdate,
 )
 
-router = APIRouter(prefix="/users", tags=["Accounts"])
+router = APIRouter(prefix="/users", tags=["Accounts"], route_class=StraightRoute)
 
 
 @router.get(

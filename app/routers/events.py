@@ -6,13 +6,16 @@ from fastapi import APIRouter, Query, status
 
 from app import services
 from app.core.exceptions import (
+    AgendaConflict,
     CapacityBelowConfirmed,
     Forbidden,
     IdempotencyKeyReused,
     IllegalStatusChange,
     NotFound,
     RequestInProgress,
+    RoomTaken,
     SessionOutsideEvent,
+    SpeakerBusy,
     Unauthorized,
     WaitlistNotEmpty,
 )
@@ -25,6 +28,7 @@ from app.dependencies.paths import EventId, Location
 from app.dependencies.settings import AppSettings
 from app.models import Event
 from app.schemas.events import (
+    EditQuery,
     EventCreate,
     EventQuery,
     EventRead,
@@ -93,16 +97,25 @@ def read_event(event_id: EventId, viewer: Viewer, db: Db) -> Event:
         IllegalStatusChange,
         CapacityBelowConfirmed,
         SessionOutsideEvent,
+        RoomTaken,
+        SpeakerBusy,
+        AgendaConflict,
         WaitlistNotEmpty,
     ),
 )
-def edit_event(event_id: EventId, command: EventUpdate, actor: CurrentUser, db: Db) -> Event:
+def edit_event(
+    event_id: EventId, command: EventUpdate, wanted: Annotated[EditQuery, Query()], actor: CurrentUser, db: Db
+) -> Event:
     """Change what the body names; the rest stays.
 
     The status goes from `DRAFT` to `PUBLISHED` to `FINISHED` or `CANCELLED`; back to `DRAFT` only while
     nobody is registered. Cancelling an event cancels its registrations.
+
+    With `shift_sessions` a new `start_at` takes the sessions along. A new `timezone` decides only how times
+    are shown, unless `keep` is `local`: then the event, its sessions and its registration window stay at the
+    same time of day in the new zone.
     """
-    return services.events.edit(db, actor, event_id, command)
+    return services.events.edit(db, actor, event_id, command, wanted)
 
 
 @router.delete(

@@ -67,6 +67,15 @@ def _session_plan(world: World, i: int) -> dict[str, Any]:
     return {"title": f"Talk {i}", **times, "room": "Room 1", "speaker_ids": [event]}
 
 
+def _plan(world: World, i: int) -> dict[str, Any]:
+    """Move the first session of event after event to a slot of its own from the second day on."""
+    event = _event(world, i)
+    start_at = world.start_of(event) + timedelta(days=1) + i // world.events * SLOT
+    times = {"start_at": start_at.isoformat(), "end_at": (start_at + SLOT).isoformat()}
+    session = (event - 1) * SESSIONS_EACH + 1
+    return {"event_id": event, "moves": [{"session_id": session, **times}]}
+
+
 def _new_event(world: World, i: int) -> dict[str, Any]:
     start_at = world.start_of(i)
     times = {"start_at": start_at.isoformat(), "end_at": (start_at + timedelta(days=3)).isoformat()}
@@ -227,6 +236,12 @@ WRITES = (
             _event(world, i),
             _session_plan(world, i),
         ),
+    ),
+    Case(
+        "move_sessions",
+        "POST",
+        200,
+        lambda world, i: Request("/sessions/moves", _event(world, i), _plan(world, i)),
     ),
     Case(
         "cancel_session",

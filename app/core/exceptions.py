@@ -35,6 +35,7 @@ Problem
 │   ├── SpeakerHasSessions
 │   ├── TicketCancelled
 │   ├── TicketNotConfirmed
+│   ├── UnknownSession
 │   ├── UnknownSpeaker
 │   └── WaitlistNotEmpty
 ├── PreconditionFailed           412
@@ -349,6 +350,13 @@ class TicketNotConfirmed(Conflict):
 
     title = "The ticket is not confirmed"
     default_detail = "This person is on the waitlist and has no place yet. Raise the capacity to let them in."
+
+
+class UnknownSession(Conflict):
+    """A plan named sessions that the event does not have."""
+
+    title = "Unknown session"
+    default_detail = "The event has no such sessions; 'session_ids' lists them. Take them out of the plan."
 
 
 class UnknownSpeaker(Conflict):

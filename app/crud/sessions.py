@@ -1,17 +1,30 @@
 """Questions about sessions, and what stands in a session's way. A deleted one is not there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    DateTime,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import aliased, joinedload, selectinload
 
 from app.core.database import Database
 from app.crud.records import attempt, save
-from app.models import Event, Room, Session, Speaker, TeamMember, session_speakers
+from app.models import Event, Room, Seat, Session, Speaker, TeamMember, User, session_speakers
 from app.models.enums import EventStatus
 
 KEY = ("session_id", "speaker_id")
@@ -44,6 +57,22 @@ def lock(db: Database, session_id: int) -> Session | None:
     return db.scalar(found.with_for_update().execution_options(populate_existing=True))
 
 
+def lock_all(db: Database, event_id: int, ids: Collection[int] | None = None) -> dict[int, Session]:
+    """Return an event's sessions, those of ``ids`` or all, and keep others from changing them until the end.
+
+    They come by id, with their rooms and speakers, and are locked in that order.
+    """
+    found = _whole().where(Session.event_id == event_id).order_by(None).order_by(Session.id)
+    if ids is not None:
+        found = found.where(Session.id.in_(ids))
+    return {session.id: session for session in db.scalars(found.with_for_update(of=Session))}
+
+
+def list_by_ids(db: Database, ids: Collection[int]) -> list[Session]:
+    """Return sessions, of whatever event, in time order."""
+    return list(db.scalars(_whole().where(Session.id.in_(ids)))) if ids else []
+
+
 def get_event_id(db: Database, session_id: int) -> int | None:
     """Name the event of a session."""
     return db.scalar(select(Session.event_id).where(Session.id == session_id, Session.deleted_at.is_(None)))
@@ -51,13 +80,17 @@ def get_event_id(db: Database, session_id: int) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Where and when a session is to be, and with whom: what others are compared with."""
+    """Where and when a session is to be, and with whom: what others are compared with.
+
+    Without ``speaker_ids`` it is with its own; ``places`` is how many people its room has to hold.
+    """
 
     session_id: int | None
     start_at: datetime
     end_at: datetime
     room_id: int | None
     speaker_ids: Sequence[int] | None
+    places: int = 0
 
     @classmethod
     def of(
@@ -73,18 +106,82 @@ class Attempt:
             end_at=changes.get("end_at", session.end_at),
             room_id=changes.get("room_id", session.room_id),
             speaker_ids=speaker_ids,
+            places=changes.get("own_capacity", session.own_capacity) or session.seats_taken or 0,
         )
 
 
-def hold(db: Database, planned: Attempt) -> None:
-    """Let nobody else plan in the room of ``planned``, or with its speakers, until the end.
+_plan = (
+    func.unnest(
+        bindparam("sessions", type_=ARRAY(Integer)),
+        bindparam("starts", type_=ARRAY(DateTime(timezone=True))),
+        bindparam("ends", type_=ARRAY(DateTime(timezone=True))),
+    )
+    .table_valued("session_id", "start_at", "end_at")
+    .render_derived()
+)
+_ROOMS = (
+    select(Room.id)
+    .where(Room.id == func.any(bindparam("rooms", type_=ARRAY(Integer))))
+    .order_by(Room.id)
+    .with_for_update(key_share=True)
+)
+_SPEAKERS = (
+    select(Speaker.id)
+    .where(
+        or_(
+            Speaker.id == func.any(bindparam("speakers", type_=ARRAY(Integer))),
+            Speaker.id.in_(
+                select(session_speakers.c.speaker_id).where(
+                    session_speakers.c.session_id == func.any(bindparam("keeping", type_=ARRAY(Integer)))
+                )
+            ),
+        )
+    )
+    .order_by(Speaker.id)
+    .with_for_update(key_share=True)
+)
+_ATTENDEES = (
+    select(User.id)
+    .where(
+        User.id.in_(
+            select(Seat.user_id).join(
+                _plan,
+                and_(
+                    Seat.session_id == _plan.c.session_id,
+                    Seat.given_up_at.is_(None),
+                    Seat.during != func.tstzrange(_plan.c.start_at, _plan.c.end_at, "[)"),
+                ),
+            )
+        )
+    )
+    .order_by(User.id)
+    .with_for_update(key_share=True)
+)
+
+
+def hold(db: Database, *planned: Attempt) -> None:
+    """Let nobody else plan in the rooms of ``planned``, with its speakers or its attendees, until the end.
 
     The exclusions would hold without: but of two that judge each other at the same moment, one would be
-    ended as deadlocked, and would not learn which session is in its way.
+    ended as deadlocked, and would not learn which session is in its way. Sessions that are there already
+    are locked before.
     """
-    db.execute(select(Room.id).where(Room.id == planned.room_id).with_for_update(key_share=True))
-    whose = select(Speaker.id).where(Speaker.id.in_(_speakers_of(planned))).order_by(Speaker.id)
-    db.execute(whose.with_for_update(key_share=True))
+    there = [one for one in planned if one.session_id is not None]
+    db.execute(_ROOMS, {"rooms": [one.room_id for one in planned if one.room_id is not None]})
+    db.execute(
+        _SPEAKERS,
+        {
+            "speakers": [speaker_id for one in planned for speaker_id in one.speaker_ids or ()],
+            "keeping": [one.session_id for one in there if one.speaker_ids is None],
+        },
+    )
+    if there:
+        moves = {
+            "sessions": [one.session_id for one in there],
+            "starts": [one.start_at for one in there],
+            "ends": [one.end_at for one in there],
+        }
+        db.execute(_ATTENDEES, moves)
 
 
 def try_put(
@@ -138,6 +235,14 @@ def list_of_speakers_during(db: Database, planned: Attempt) -> list[Session]:
     """Return the sessions, of whatever event, that hold one of the speakers when ``planned`` would."""
     links = session_speakers.c
     held = select(links.session_id).where(links.speaker_id.in_(_speakers_of(planned)))
+    return _list_in_the_way(db, Session.id.in_(held), planned)
+
+
+def list_of_attendees_during(db: Database, planned: Attempt) -> list[Session]:
+    """Return the sessions, of whatever event, in which somebody of ``planned`` has a seat at that time."""
+    own, other = aliased(Seat), aliased(Seat)
+    seated = select(own.user_id).where(own.session_id == planned.session_id, own.given_up_at.is_(None))
+    held = select(other.session_id).where(other.user_id.in_(seated), other.given_up_at.is_(None))
     return _list_in_the_way(db, Session.id.in_(held), planned)
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Response, status
 
 from app import services
 from app.core.exceptions import (
+    AgendaConflict,
     CapacityBelowConfirmed,
     Forbidden,
     IdempotencyKeyReused,
@@ -13,7 +14,9 @@ from app.core.exceptions import (
     NotFound,
     PreconditionFailed,
     RequestInProgress,
+    RoomTaken,
     SessionOutsideEvent,
+    SpeakerBusy,
     Unauthorized,
     WaitlistNotEmpty,
 )
@@ -27,6 +30,7 @@ from app.dependencies.settings import AppSettings
 from app.dependencies.views import AnyReader
 from app.models import Event
 from app.schemas.events import (
+    EditQuery,
     EventCreate,
     EventQuery,
     EventRead,
@@ -96,18 +100,30 @@ async def read_event(event_id: EventId, reader: AnyReader) -> Response:
         IllegalStatusChange,
         CapacityBelowConfirmed,
         SessionOutsideEvent,
+        RoomTaken,
+        SpeakerBusy,
+        AgendaConflict,
         WaitlistNotEmpty,
     ),
 )
-def edit_event(
-    event_id: EventId, command: EventUpdate, actor: CurrentUser, db: Db, expected: IfMatch
+def edit_event(  # noqa: PLR0913, PLR0917 - each is a part of the request
+    event_id: EventId,
+    command: EventUpdate,
+    wanted: Annotated[EditQuery, Query()],
+    actor: CurrentUser,
+    db: Db,
+    expected: IfMatch,
 ) -> Event:
     """Change what the body names; the rest stays.
 
     The status goes from `DRAFT` to `PUBLISHED` to `FINISHED` or `CANCELLED`; back to `DRAFT` only while
     nobody is registered. Cancelling an event cancels its registrations.
+
+    With `shift_sessions` a new `start_at` takes the sessions along. A new `timezone` decides only how times
+    are shown, unless `keep` is `local`: then the event, its sessions and its registration window stay at the
+    same time of day in the new zone.
     """
-    return services.events.edit(db, actor, event_id, command, expected)
+    return services.events.edit(db, actor, event_id, command, wanted, expected)
 
 
 @router.delete(

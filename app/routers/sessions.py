@@ -57,7 +57,8 @@ def schedule_session(command: SessionCreate, actor: CurrentUser, db: Db, locatio
 
     `room` is a name; an unknown one makes the room. A room holds one session at a time unless it allows
     parallel ones, and a speaker is in one place at a time across all events: `conflicts` names the
-    sessions in the way. A session may start the moment another ends.
+    sessions in the way, and `suggestions` up to five times and rooms that would do, nearest first. A session
+    may start the moment another ends.
     """
     session = services.sessions.schedule(db, actor, command.event_id, command)
     location("read_session", session_id=session.id)

@@ -1,6 +1,7 @@
 """Rooms of an event."""
 
 from app import crud
+from app.conflicts import outlines
 from app.core.conditional import WHATEVER, Expected
 from app.core.database import Database
 from app.core.exceptions import NotFound, RoomInUse, RoomNameTaken
@@ -8,7 +9,6 @@ from app.models import Room, Session, User
 from app.models.constraints import ROOM_TAKEN
 from app.policies import ensure_can_edit_event, ensure_can_see_event
 from app.schemas.rooms import RoomCreate, RoomUpdate
-from app.schemas.sessions import outline
 
 
 def list_for_event(db: Database, viewer: User | None, event_id: int) -> list[Room]:
@@ -48,13 +48,15 @@ def edit(db: Database, actor: User, room_id: int, command: RoomUpdate, expected:
     if capacity is not None:
         larger = crud.sessions.list_larger_than(db, room_id, capacity)
         _refuse_if_any(
+            db,
+            actor,
             larger,
             "Sessions in this room have more places, or seats taken, than that; 'sessions' names them.",
         )
     violation = crud.try_save(db, room, changes)
     if violation == ROOM_TAKEN:
         parallel = crud.sessions.list_parallel_in(db, room_id)
-        _refuse_if_any(parallel, "Sessions in this room are parallel; 'sessions' names them.")
+        _refuse_if_any(db, actor, parallel, "Sessions in this room are parallel; 'sessions' names them.")
     if violation is not None:
         raise RoomInUse
     return room
@@ -69,7 +71,7 @@ def delete(db: Database, actor: User, room_id: int, expected: Expected = WHATEVE
     """
     room = _editable(db, actor, room_id)
     expected.ensure(room.version)
-    _refuse_if_any(crud.sessions.list_in_room(db, room_id), RoomInUse.default_detail)
+    _refuse_if_any(db, actor, crud.sessions.list_in_room(db, room_id), RoomInUse.default_detail)
     crud.sessions.leave_rooms(db, room_id)
     crud.remove(db, room)
 
@@ -85,6 +87,6 @@ def _editable(db: Database, actor: User, room_id: int) -> Room:
     return room
 
 
-def _refuse_if_any(sessions: list[Session], detail: str) -> None:
+def _refuse_if_any(db: Database, actor: User, sessions: list[Session], detail: str) -> None:
     if sessions:
-        raise RoomInUse(detail, sessions=[outline(session) for session in sessions])
+        raise RoomInUse(detail, sessions=outlines(db, actor, sessions))

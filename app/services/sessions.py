@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app import crud
+from app.conflicts import outlines
 from app.core.conditional import WHATEVER, Expected
 from app.core.database import Database
 from app.core.exceptions import (
@@ -11,27 +12,28 @@ from app.core.exceptions import (
     InvalidRequest,
     NotFound,
     Problem,
-    RoomTaken,
     RoomTooSmall,
     SessionOutsideEvent,
-    SpeakerBusy,
     UnknownSpeaker,
 )
 from app.crud.sessions import Attempt
 from app.models import Event, Room, Session, User
 from app.models.constraints import (
+    AGENDA_CONFLICT,
     CONSTRAINT_PROBLEMS,
     INSIDE_EVENT,
     ROOM_TAKEN,
     SESSION_FULL,
     SPEAKER_BUSY,
 )
-from app.policies import (
-    ensure_can_edit_event,
-    ensure_can_see_event,
-    list_visible_sessions,
-)
-from app.schemas.sessions import SessionPlan, SessionUpdate, outline
+from app.policies import ensure_can_edit_event, ensure_can_see_event
+from app.schemas.sessions import SessionPlan, SessionUpdate, suggestion
+
+IN_THE_WAY = {
+    ROOM_TAKEN: crud.sessions.list_in_room_during,
+    SPEAKER_BUSY: crud.sessions.list_of_speakers_during,
+    AGENDA_CONFLICT: crud.sessions.list_of_attendees_during,
+}
 
 
 def list_for_event(db: Database, viewer: User | None, event_id: int) -> list[Session]:
@@ -54,9 +56,10 @@ def schedule(db: Database, actor: User, event_id: int, plan: SessionPlan) -> Ses
 
     Raises:
         SessionOutsideEvent: it would begin before the event or end after it.
-        RoomTaken: another session is in the room then; ``conflicts`` names it.
+        RoomTaken: another session is in the room then; ``conflicts`` names it, ``suggestions`` where and when
+            there is room instead.
         RoomTooSmall: the session has more places than the room.
-        SpeakerBusy: a speaker is in another session then, of whatever event; ``conflicts`` names it.
+        SpeakerBusy: a speaker is in another session then, of whatever event; members as with ``RoomTaken``.
         UnknownSpeaker: a speaker does not exist or is not the actor's to name.
 
     """
@@ -70,6 +73,7 @@ def reschedule(
     """Change a session: its times, room, places, speakers or words. Refuses as ``schedule`` does.
 
     Raises:
+        AgendaConflict: somebody who has a seat in it has another one then; ``conflicts`` names it.
         CapacityBelowConfirmed: more seats are taken than that.
 
     """
@@ -129,10 +133,12 @@ def _check_speakers(db: Database, actor: User, event: Event, speaker_ids: Sequen
 
 def _refusal(db: Database, actor: User, event: Event, attempt: Attempt, violation: str) -> Problem:
     """Say in the problem's members what the database would not say: which sessions are in the way."""
-    if violation == ROOM_TAKEN:
-        return RoomTaken(conflicts=_outlines(db, actor, crud.sessions.list_in_room_during(db, attempt)))
-    if violation == SPEAKER_BUSY:
-        return SpeakerBusy(conflicts=_outlines(db, actor, crud.sessions.list_of_speakers_during(db, attempt)))
+    if violation in IN_THE_WAY:
+        members: dict[str, Any] = {"conflicts": outlines(db, actor, IN_THE_WAY[violation](db, attempt))}
+        if violation != AGENDA_CONFLICT:
+            openings = crud.openings.list_nearest(db, event, attempt)
+            members["suggestions"] = [suggestion(opening) for opening in openings]
+        return CONSTRAINT_PROBLEMS[violation](**members)
     if violation == INSIDE_EVENT:
         window = f"from {event.start_at:%Y-%m-%d %H:%M} to {event.end_at:%Y-%m-%d %H:%M} {event.start_at:%Z}"
         return SessionOutsideEvent(f"The event lasts {window}, and the session has to lie within that.")
@@ -146,11 +152,6 @@ def _too_few_places(seats_taken: int, changes: Mapping[str, Any]) -> Problem:
     return CapacityBelowConfirmed(
         f"{seats_taken} seats are taken. Choose a capacity of at least that.", confirmed=seats_taken
     )
-
-
-def _outlines(db: Database, actor: User, sessions: Sequence[Session]) -> list[dict[str, Any]]:
-    visible = list_visible_sessions(db, actor, sessions)
-    return [outline(session, visible=session.id in visible) for session in sessions]
 
 
 def _no_such_session() -> NotFound:

@@ -1,6 +1,7 @@
 """Speakers: kept by who made the entry, attached to that person's events."""
 
 from app import crud
+from app.conflicts import outlines
 from app.core.conditional import WHATEVER, Expected
 from app.core.database import Database
 from app.core.exceptions import SpeakerHasSessions
@@ -11,9 +12,7 @@ from app.policies import (
     ensure_can_edit_speaker,
     ensure_can_see_event,
     ensure_can_see_speaker,
-    list_visible_sessions,
 )
-from app.schemas.sessions import outline
 from app.schemas.speakers import SpeakerCreate, SpeakerQuery, SpeakerUpdate
 
 
@@ -63,9 +62,6 @@ def delete(db: Database, actor: User, speaker_id: int, expected: Expected = WHAT
     expected.ensure(speaker.version)
     sessions = crud.sessions.list_of_speaker(db, speaker_id)
     if sessions:
-        visible = list_visible_sessions(db, actor, sessions)
-        raise SpeakerHasSessions(
-            sessions=[outline(session, visible=session.id in visible) for session in sessions]
-        )
+        raise SpeakerHasSessions(sessions=outlines(db, actor, sessions))
     crud.speakers.detach_from_sessions(db, speaker_id)
     crud.remove(db, speaker)

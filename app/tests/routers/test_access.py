@@ -89,6 +89,10 @@ def new_session(scene: Scene) -> dict[str, Any]:
     return {"event_id": scene.event_id, "title": "New", **scene.times}
 
 
+def new_plan(scene: Scene) -> dict[str, Any]:
+    return {"event_id": scene.event_id, "moves": [{"session_id": scene.session_id, **scene.times}]}
+
+
 def new_room(scene: Scene) -> dict[str, Any]:
     return {"event_id": scene.event_id, "name": "New"}
 
@@ -131,6 +135,7 @@ ROUTES = {
     "GET /events/{event_id}/registrations.csv": Call("staff", 200),
     "GET /sessions": Call("all", 200, query=OF_EVENT),
     "POST /sessions": Call("manager", 201, new_session),
+    "POST /sessions/moves": Call("manager", 200, new_plan),
     "GET /sessions/{session_id}": Call("all", 200),
     "PATCH /sessions/{session_id}": Call("manager", 200, renamed("title")),
     "DELETE /sessions/{session_id}": Call("manager", 204),

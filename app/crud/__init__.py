@@ -2,11 +2,13 @@
 
 from app.crud import (
     admissions,
+    calendars,
     check_ins,
     events,
     idempotency,
     registrations,
     rooms,
+    schedules,
     seeds,
     sessions,
     speakers,
@@ -17,6 +19,7 @@ from app.crud.records import get, remove, save, soft_delete, try_save
 
 __all__ = [
     "admissions",
+    "calendars",
     "check_ins",
     "events",
     "get",
@@ -25,6 +28,7 @@ __all__ = [
     "remove",
     "rooms",
     "save",
+    "schedules",
     "seeds",
     "sessions",
     "soft_delete",

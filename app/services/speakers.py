@@ -44,8 +44,11 @@ def create(db: Database, actor: User, command: SpeakerCreate) -> Speaker:
 
 def edit(db: Database, actor: User, speaker_id: int, command: SpeakerUpdate) -> Speaker:
     """Change a speaker."""
-    speaker = ensure_can_edit_speaker(db, actor, crud.speakers.lock(db, speaker_id))
-    return crud.save(db, speaker, command.model_dump(exclude_unset=True))
+    speaker = ensure_can_edit_speaker(db, actor, crud.get(db, Speaker, speaker_id))
+    changes = command.model_dump(exclude_unset=True)
+    if changes.get("full_name", speaker.full_name) != speaker.full_name:
+        crud.sessions.revise_of_speaker(db, speaker_id)
+    return crud.save(db, crud.speakers.lock(db, speaker_id) or speaker, changes)
 
 
 def delete(db: Database, actor: User, speaker_id: int) -> None:

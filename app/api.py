@@ -40,12 +40,14 @@ from app.models.constraints import explain
 from app.routers import (
     aliases,
     auth,
+    calendars,
     check_ins,
     events,
     health,
     moves,
     registrations,
     rooms,
+    schedules,
     sessions,
     speakers,
     teams,
@@ -56,6 +58,7 @@ VERSION = "0.1.0"
 OTHER_THREADS = 20
 SECONDS_BETWEEN_CHORES = 60.0
 KEYS_FORGOTTEN_AT_ONCE = 10_000
+LARGER_BODIES = {"schedule": 8 * 1_048_576}
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -114,6 +117,8 @@ def _add_routes(app: FastAPI, prefix: str) -> None:
         speakers,
         rooms,
         check_ins,
+        calendars,
+        schedules,
     ):
         app.include_router(module.router, prefix=prefix)
 
@@ -121,7 +126,7 @@ def _add_routes(app: FastAPI, prefix: str) -> None:
 def _add_middleware(app: FastAPI, settings: Settings, policies: dict[str, str]) -> None:
     """Wrap the application; what is added last is met first."""
     app.add_middleware(Failures)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, larger=LARGER_BODIES)
     app.add_middleware(TrailingSlash)
     if settings.gzip_enabled:
         app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=5)

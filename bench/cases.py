@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from bench.data import SESSIONS_EACH, World
 from bench.load import Line
@@ -13,6 +14,7 @@ PREFIX = "/api/v1"
 SLOT = timedelta(minutes=5)
 MANY_EVENTS = 1_000
 SCANS_EACH = 4
+TALKS_EACH = 4
 
 
 class Request(NamedTuple):
@@ -90,6 +92,23 @@ def _scans(world: World, i: int) -> dict[str, Any]:
         for n in range(SCANS_EACH)
     ]
     return {"scans": scans}
+
+
+def _schedule(world: World, i: int) -> dict[str, Any]:
+    """Plan sessions of event after event, one after the other from the second day on."""
+    event = _event(world, i)
+    first = world.start_of(event) + timedelta(days=1) + i // world.events * TALKS_EACH * SLOT
+    talks = [
+        {
+            "guid": str(UUID(int=i * TALKS_EACH + n)),
+            "title": f"Talk {i}.{n}",
+            "date": (first + n * SLOT).isoformat(),
+            "duration": "00:05",
+            "persons": [{"public_name": f"Speaker {event}"}],
+        }
+        for n in range(TALKS_EACH)
+    ]
+    return {"schedule": {"conference": {"days": [{"rooms": {"Room 1": talks}}]}}}
 
 
 LIST = Case("list_events", "GET", 200, lambda _, __: Request("/events"))
@@ -306,6 +325,16 @@ WRITES = (
         SELECT :events + i + 1, i % :events + 1, 'To delete ' || i FROM generate_series(0, :count - 1) AS i
         """,
     ),
+    Case(
+        "take_schedule_in",
+        "POST",
+        200,
+        lambda world, i: Request(
+            f"/events/{_event(world, i)}/schedule", _event(world, i), _schedule(world, i)
+        ),
+        note=f"{TALKS_EACH} sessions each",
+    ),
+    Case("open_calendar", "POST", 201, lambda _, i: Request("/users/me/calendar", i + 1)),
     Case("update_me", "PATCH", 200, lambda _, i: Request("/users/me", i + 1, {"full_name": f"Renamed {i}"})),
     # The administrator is person 1.
     Case("update_account", "PATCH", 200, lambda _, i: Request(f"/users/{i + 2}", 1, {"role": "ORGANIZER"})),

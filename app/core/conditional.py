@@ -67,4 +67,5 @@ WHATEVER = Expected(None)
 
 
 def _tags(header: str) -> Iterator[tuple[str, str]]:
-    return ((found[1] or "", found[2]) for found in _TAG.finditer(header))
+    parts = (_TAG.fullmatch(part.strip()) for part in header.split(","))
+    return ((found[1] or "", found[2]) for found in parts if found)

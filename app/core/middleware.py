@@ -4,7 +4,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -159,10 +159,11 @@ class CompressedTags:
 class BodyLimit:
     """Refuse a body over the limit before reading it, or while it comes in if its length was not said."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
-        """Wrap ``app``; let bodies of ``max_bytes`` through."""
+    def __init__(self, app: ASGIApp, *, max_bytes: int, larger: Mapping[str, int] | None = None) -> None:
+        """Wrap ``app``; let bodies of ``max_bytes`` through, or of what ``larger`` has for a path's end."""
         self.app = app
         self.max_bytes = max_bytes
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -171,7 +172,8 @@ class BodyLimit:
             return
         too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         length = Headers(scope=scope).get("content-length", "")
-        if length.isdigit() and int(length) > self.max_bytes:
+        most = max(self.max_bytes, self._larger.get(scope["path"].rpartition("/")[2], 0))
+        if length.isdigit() and int(length) > most:
             await problem_response(ContentTooLarge())(scope, receive, send)
             return
         read = 0
@@ -180,7 +182,7 @@ class BodyLimit:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self.max_bytes:
+            if read > most:
                 raise too_large
             return message
 

@@ -30,6 +30,10 @@ TAGS = [
         "name": "Registrations",
         "description": "Places at events. Never more than there are.",
     },
+    {
+        "name": "Calendars",
+        "description": "Events and agendas for calendar programs, and schedules to exchange.",
+    },
     {"name": "Accounts", "description": "Signing up, signing in, and who may do what."},
     {"name": "Health", "description": "For load balancers and container platforms."},
     {

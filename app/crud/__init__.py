@@ -2,6 +2,7 @@
 
 from app.crud import (
     admissions,
+    calendars,
     check_ins,
     events,
     idempotency,
@@ -9,6 +10,7 @@ from app.crud import (
     openings,
     registrations,
     rooms,
+    schedules,
     seeds,
     sessions,
     speakers,
@@ -19,6 +21,7 @@ from app.crud.records import get, remove, save, soft_delete, try_save
 
 __all__ = [
     "admissions",
+    "calendars",
     "check_ins",
     "events",
     "get",
@@ -29,6 +32,7 @@ __all__ = [
     "remove",
     "rooms",
     "save",
+    "schedules",
     "seeds",
     "sessions",
     "soft_delete",

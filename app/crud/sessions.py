@@ -302,6 +302,32 @@ def leave_rooms(db: Database, room_id: int) -> None:
     db.execute(gone.values(room_id=None, room_parallel=None, room_seats=None))
 
 
+def revise_in_room(db: Database, room_id: int) -> None:
+    """Number an edit of the sessions in a room, which are shown with its name."""
+    _revise(db, Session.room_id == room_id)
+
+
+def revise_of_speaker(db: Database, speaker_id: int) -> None:
+    """Number an edit of the sessions of a speaker, which are shown with that name.
+
+    They are locked before the speaker is, and their events before them, as by those who plan.
+    """
+    theirs = select(session_speakers.c.session_id).where(session_speakers.c.speaker_id == speaker_id)
+    held = select(Session.event_id).where(Session.id.in_(theirs))
+    events = select(Event.id).where(Event.id.in_(held)).order_by(Event.id)
+    db.execute(events.with_for_update(read=True, key_share=True))
+    sessions = select(Session.id).where(Session.id.in_(theirs)).order_by(Session.id)
+    db.execute(sessions.with_for_update(key_share=True))
+    _revise(db, Session.id.in_(theirs))
+
+
+def _revise(db: Database, condition: ColumnElement[bool]) -> None:
+    db.execute(
+        update(Session).where(condition).values(version=Session.version + 1, updated_at=func.now()),
+        execution_options={"synchronize_session": False},
+    )
+
+
 def list_visible(db: Database, ids: Sequence[int], viewer_id: int) -> set[int]:
     """Return which of the sessions someone may see: those of public events and of events they run."""
     helped = select(TeamMember.event_id).where(TeamMember.user_id == viewer_id)

@@ -18,6 +18,7 @@ UserId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
 OfEvent = Annotated[int, Query(alias="event_id", ge=1, le=LONGEST_ID, examples=[1])]
 
 Place = Callable[..., None]
+Write = Callable[..., str]
 
 
 @lru_cache
@@ -41,3 +42,18 @@ async def location(request: Request, response: Response) -> Place:
 
 
 Location = Annotated[Place, Depends(location)]
+
+
+async def address(request: Request) -> Write:
+    """Let a route write whole addresses of this service; without a route, that of the service itself."""
+    base = str(request.base_url)
+
+    def write(route: str | None = None, **values: int | str) -> str:
+        if route is None:
+            return base
+        return base.rstrip("/") + _template(request.app, route, *values).format(**values)
+
+    return write
+
+
+Address = Annotated[Write, Depends(address)]

@@ -3,6 +3,7 @@
 from app.services import (
     admins,
     auth,
+    calendars,
     check_ins,
     events,
     health,
@@ -10,6 +11,7 @@ from app.services import (
     moves,
     registrations,
     rooms,
+    schedules,
     seeds,
     sessions,
     speakers,
@@ -20,6 +22,7 @@ from app.services import (
 __all__ = [
     "admins",
     "auth",
+    "calendars",
     "check_ins",
     "events",
     "health",
@@ -27,6 +30,7 @@ __all__ = [
     "moves",
     "registrations",
     "rooms",
+    "schedules",
     "seeds",
     "sessions",
     "speakers",

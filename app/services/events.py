@@ -97,10 +97,13 @@ def edit(  # noqa: PLR0913, PLR0917 - each is a part of the request
 
 
 def cancel_and_delete(db: Database, actor: User, event_id: int, expected: Expected = WHATEVER) -> None:
-    """Delete an event: its registrations are cancelled and stay in their owners' lists, as it does."""
+    """Delete an event: its registrations are cancelled and stay in their owners' lists, as it does.
+
+    What all may see stays in calendars, as cancelled; a draft stays one, which nobody else learns of.
+    """
     event = ensure_can_own_event(db, actor, crud.events.lock(db, event_id))
     expected.ensure(event.version)
-    crud.soft_delete(db, event, {"status": EventStatus.CANCELLED})
+    crud.soft_delete(db, event, {"status": EventStatus.CANCELLED} if event.is_public else None)
     crud.registrations.cancel_all(db, event.id)
 
 

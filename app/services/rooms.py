@@ -53,12 +53,15 @@ def edit(db: Database, actor: User, room_id: int, command: RoomUpdate, expected:
             larger,
             "Sessions in this room have more places, or seats taken, than that; 'sessions' names them.",
         )
+    renamed = changes.get("name", room.name) != room.name
     violation = crud.try_save(db, room, changes)
     if violation == ROOM_TAKEN:
         parallel = crud.sessions.list_parallel_in(db, room_id)
         _refuse_if_any(db, actor, parallel, "Sessions in this room are parallel; 'sessions' names them.")
     if violation is not None:
         raise RoomInUse
+    if renamed:
+        crud.sessions.revise_in_room(db, room_id)
     return room
 
 

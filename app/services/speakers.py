@@ -46,9 +46,13 @@ def edit(
     db: Database, actor: User, speaker_id: int, command: SpeakerUpdate, expected: Expected = WHATEVER
 ) -> Speaker:
     """Change a speaker."""
-    speaker = ensure_can_edit_speaker(db, actor, crud.speakers.lock(db, speaker_id))
+    speaker = ensure_can_edit_speaker(db, actor, crud.get(db, Speaker, speaker_id))
+    changes = command.model_dump(exclude_unset=True)
+    if changes.get("full_name", speaker.full_name) != speaker.full_name:
+        crud.sessions.revise_of_speaker(db, speaker_id)
+    speaker = crud.speakers.lock(db, speaker_id) or speaker
     expected.ensure(speaker.version)
-    return crud.save(db, speaker, command.model_dump(exclude_unset=True))
+    return crud.save(db, speaker, changes)
 
 
 def delete(db: Database, actor: User, speaker_id: int, expected: Expected = WHATEVER) -> None:

@@ -2,12 +2,14 @@
 
 import itertools
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from app.core.database import Database
 from app.core.security import PasswordHasher
 from app.models import (
     Base,
+    CalendarFeed,
     Event,
     Registration,
     Room,
@@ -124,6 +126,12 @@ class Factory:
             **fields,
         }
         return self._save(Registration(**fields))
+
+    def calendar(self, user: User) -> str:
+        """Give somebody's calendar an address, and return the token in it."""
+        token = f"calendar-of-{user.id}"
+        self._save(CalendarFeed(user_id=user.id, token_digest=sha256(token.encode()).digest()))
+        return token
 
     def seat(self, session: Session, user: User | None = None, **fields: Any) -> Seat:
         """Take a seat; without ``user``, for somebody who is registered at the event for it."""

@@ -43,6 +43,7 @@ class Scene:
     room_id: int
     registration_id: int
     ticket_code: str
+    token: str
     user_id: int
     email: str
     newcomer: str
@@ -105,6 +106,10 @@ def new_member(scene: Scene) -> dict[str, Any]:
     return {"email": scene.newcomer.replace("new", "known"), "role": "STAFF"}
 
 
+def new_schedule(_: Scene) -> dict[str, Any]:
+    return {"schedule": {"conference": {"days": []}}}
+
+
 def renamed(field: str) -> Body:
     return lambda _: {field: "Renamed"}
 
@@ -157,6 +162,13 @@ ROUTES = {
     "GET /events/{event_id}/check-ins": Call("staff", 200),
     "POST /events/{event_id}/check-ins": Call("staff", 201, lambda s: {"ticket_code": s.ticket_code}),
     "POST /events/{event_id}/check-ins/batch": Call("staff", 200, lambda s: {"scans": [scan(s.ticket_code)]}),
+    "GET /events/{event_id}/calendar.ics": Call("all", 200),
+    "GET /events/{event_id}/schedule.json": Call("all", 200),
+    "GET /events/{event_id}/schedule.xml": Call("all", 200),
+    "POST /events/{event_id}/schedule": Call("manager", 200, new_schedule),
+    "POST /users/me/calendar": Call("user", 201),
+    # Whoever has the address may read it.
+    "GET /calendars/{token}.ics": Call("anyone", 200),
     "GET /registrations/events": Call("user", 200),
     "GET /sessions/events/{event_id}": Call("all", 200),
     "POST /sessions/events/{event_id}": Call("manager", 201, new_session),
@@ -192,6 +204,7 @@ def scene(
         room_id=make.room(event).id,
         registration_id=registration.id,
         ticket_code=registration.ticket_code,
+        token=make.calendar(owner),
         user_id=somebody.id,
         email=owner.email,
         newcomer="new@example.net",

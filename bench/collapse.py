@@ -7,7 +7,7 @@ that the suite could not see a collapse, so it is a miss as well.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import inf
+from math import ceil, inf
 from statistics import median
 
 from rich.table import Table
@@ -22,6 +22,8 @@ SECONDS = 4
 QUICK_LEVELS = (16, 64)
 BOUND = 0.9
 ROUNDS = 3
+ANSWERS_EACH = 4
+LONGEST_SECONDS = 30
 
 
 def run(rig: Rig, seconds: int | None = None, only: str | None = None) -> Report:
@@ -36,7 +38,7 @@ def run(rig: Rig, seconds: int | None = None, only: str | None = None) -> Report
         f"p99 ms at {levels[-1]}",
         "rounds",
         "",
-        title=f"collapse: requests served a second, by number of clients, {seconds} s each",
+        title=f"collapse: requests served a second, by number of clients, {seconds} s each or longer",
     )
     for column in table.columns[1:-1]:
         column.justify = "right"
@@ -52,11 +54,17 @@ def run(rig: Rig, seconds: int | None = None, only: str | None = None) -> Report
 
 
 def _round(rig: Rig, address: str, case: Case, levels: Sequence[int], seconds: int) -> list[Load]:
-    loads = []
+    loads: list[Load] = []
     for level in levels:
-        loads.append(rig.measure(address, case, clients=level, seconds=seconds))
+        enough = _seconds_for(level, loads[0].per_second) if loads and not rig.quick else 0
+        loads.append(rig.measure(address, case, clients=level, seconds=max(seconds, enough)))
         rig.drain(loads[-1], level)
     return loads
+
+
+def _seconds_for(clients: int, per_second: float) -> int:
+    """Tell how long a run has to be to say more about the server than about its beginning and its end."""
+    return min(ceil(ANSWERS_EACH * clients / per_second), LONGEST_SECONDS)
 
 
 def _judge(rig: Rig, report: Report, case: Case, measure_round: Callable[[], list[Load]]) -> None:

@@ -58,7 +58,7 @@ class Rig:
         return load
 
     def _drive(self, address: str, case: Case, *, clients: int, seconds: int) -> Load:
-        count = self.world.events if case.cycles else FASTEST * seconds
+        count = self.world.events if case.cycles else min(FASTEST * seconds, self.world.requests)
         file = write(case.lines(self.world, self.tokens, count), self.folder / "requests")
         wait_until_quiet(self.engine)
         self.world.fill(self.engine, case.more, count=count)

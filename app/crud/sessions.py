@@ -167,8 +167,9 @@ def list_in_room(db: Database, room_id: int) -> list[Session]:
 
 
 def list_larger_than(db: Database, room_id: int, capacity: int) -> list[Session]:
-    """Return the sessions in a room that have more places of their own than ``capacity``."""
-    return list(db.scalars(_whole().where(Session.room_id == room_id, Session.own_capacity > capacity)))
+    """Return the sessions in a room that have more places of their own, or seats taken, than ``capacity``."""
+    larger = or_(Session.own_capacity > capacity, Session.seats_taken > capacity)
+    return list(db.scalars(_whole().where(Session.room_id == room_id, larger)))
 
 
 def list_parallel_in(db: Database, room_id: int) -> list[Session]:

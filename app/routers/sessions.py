@@ -4,6 +4,8 @@ from fastapi import APIRouter, status
 
 from app import services
 from app.core.exceptions import (
+    AgendaConflict,
+    CapacityBelowConfirmed,
     Forbidden,
     IdempotencyKeyReused,
     NotFound,
@@ -74,7 +76,7 @@ def read_session(session_id: SessionId, viewer: Viewer, db: Db) -> Session:
     "/{session_id}",
     summary="Change a session",
     response_model=SessionRead,
-    responses=problems(Unauthorized, Forbidden, NotFound, *CLASHES),
+    responses=problems(Unauthorized, Forbidden, NotFound, AgendaConflict, CapacityBelowConfirmed, *CLASHES),
 )
 def reschedule_session(session_id: SessionId, command: SessionUpdate, actor: CurrentUser, db: Db) -> Session:
     """Change what the body names: words, times, room, places or speakers. Refused as planning is."""
@@ -88,5 +90,5 @@ def reschedule_session(session_id: SessionId, command: SessionUpdate, actor: Cur
     responses=problems(Unauthorized, Forbidden, NotFound),
 )
 def cancel_session(session_id: SessionId, actor: CurrentUser, db: Db) -> None:
-    """Delete a session; its room and its speakers are free at once."""
+    """Delete a session; its room, its speakers and all who have a seat are free at once."""
     services.sessions.cancel(db, actor, session_id)

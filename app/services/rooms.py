@@ -34,7 +34,7 @@ def edit(db: Database, actor: User, room_id: int, command: RoomUpdate) -> Room:
 
     Raises:
         RoomNameTaken: the event has another room of that name.
-        RoomInUse: sessions forbid it, by being parallel or larger; ``sessions`` names them.
+        RoomInUse: sessions forbid it, being parallel or having more places or seats; ``sessions`` names them.
 
     """
     room = _editable(db, actor, room_id)
@@ -47,7 +47,7 @@ def edit(db: Database, actor: User, room_id: int, command: RoomUpdate) -> Room:
         larger = crud.sessions.list_larger_than(db, room_id, capacity)
         _refuse_if_any(
             larger,
-            "Sessions in this room have more places than that; 'sessions' names them.",
+            "Sessions in this room have more places, or seats taken, than that; 'sessions' names them.",
         )
     violation = crud.try_save(db, room, changes)
     if violation == ROOM_TAKEN:

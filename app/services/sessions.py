@@ -1,15 +1,17 @@
 """Sessions: planned in rooms, with speakers, and never where another one stands."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app import crud
 from app.core.database import Database
 from app.core.exceptions import (
+    CapacityBelowConfirmed,
     InvalidRequest,
     NotFound,
     Problem,
     RoomTaken,
+    RoomTooSmall,
     SessionOutsideEvent,
     SpeakerBusy,
     UnknownSpeaker,
@@ -20,6 +22,7 @@ from app.models.constraints import (
     CONSTRAINT_PROBLEMS,
     INSIDE_EVENT,
     ROOM_TAKEN,
+    SESSION_FULL,
     SPEAKER_BUSY,
 )
 from app.policies import (
@@ -61,7 +64,12 @@ def schedule(db: Database, actor: User, event_id: int, plan: SessionPlan) -> Ses
 
 
 def reschedule(db: Database, actor: User, session_id: int, command: SessionUpdate) -> Session:
-    """Change a session: its times, room, speakers or words. Refuses as ``schedule`` does."""
+    """Change a session: its times, room, places, speakers or words. Refuses as ``schedule`` does.
+
+    Raises:
+        CapacityBelowConfirmed: more seats are taken than that.
+
+    """
     event, session = _editable(db, actor, session_id)
     changes = command.model_dump(exclude_unset=True)
     if changes.get("end_at", session.end_at) <= changes.get("start_at", session.start_at):
@@ -70,7 +78,7 @@ def reschedule(db: Database, actor: User, session_id: int, command: SessionUpdat
 
 
 def cancel(db: Database, actor: User, session_id: int) -> None:
-    """Delete a session: its room and its speakers are free at once."""
+    """Delete a session: its room, its speakers and all who have a seat are free at once."""
     _, session = _editable(db, actor, session_id)
     crud.soft_delete(db, session)
 
@@ -97,6 +105,8 @@ def _put(db: Database, actor: User, event: Event, session: Session, changes: dic
     attempt = Attempt.of(session, changes, speaker_ids)
     crud.sessions.hold(db, attempt)
     violation = crud.sessions.try_put(db, session, changes, speaker_ids)
+    if violation == SESSION_FULL:
+        raise _too_few_places(session.seats_taken, changes)
     if violation is not None:
         raise _refusal(db, actor, event, attempt, violation)
     return crud.sessions.get(db, session.id) or session
@@ -122,6 +132,15 @@ def _refusal(db: Database, actor: User, event: Event, attempt: Attempt, violatio
         window = f"from {event.start_at:%Y-%m-%d %H:%M} to {event.end_at:%Y-%m-%d %H:%M} {event.start_at:%Z}"
         return SessionOutsideEvent(f"The event lasts {window}, and the session has to lie within that.")
     return CONSTRAINT_PROBLEMS[violation]()
+
+
+def _too_few_places(seats_taken: int, changes: Mapping[str, Any]) -> Problem:
+    """Say whether it is the session's own number of places or that of its new room that is too small."""
+    if changes.get("own_capacity") is None:
+        return RoomTooSmall(f"{seats_taken} seats are taken. Choose a room that holds as many people.")
+    return CapacityBelowConfirmed(
+        f"{seats_taken} seats are taken. Choose a capacity of at least that.", confirmed=seats_taken
+    )
 
 
 def _outlines(db: Database, actor: User, sessions: Sequence[Session]) -> list[dict[str, Any]]:

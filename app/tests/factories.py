@@ -11,6 +11,7 @@ from app.models import (
     Event,
     Registration,
     Room,
+    Seat,
     Session,
     Speaker,
     TeamMember,
@@ -123,3 +124,23 @@ class Factory:
             **fields,
         }
         return self._save(Registration(**fields))
+
+    def seat(self, session: Session, user: User | None = None, **fields: Any) -> Seat:
+        """Take a seat; without ``user``, for somebody who is registered at the event for it."""
+        if user is None:
+            user = self.registered(self.db.get_one(Event, session.event_id))
+        fields = {
+            "session_id": session.id,
+            "event_id": session.event_id,
+            "user_id": user.id,
+            "during": session.during,
+            **fields,
+        }
+        return self._save(Seat(**fields))
+
+    def registered(self, *events: Event) -> User:
+        """Make an account with a confirmed registration at each of ``events``."""
+        user = self.user()
+        for event in events:
+            self.registration(event, user)
+        return user

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm.exc import StaleDataError
 
 from app import crud, services
 from app.core.database import Database, Store
@@ -41,6 +42,7 @@ from app.schemas.events import EventUpdate
 from app.schemas.registrations import Application
 from app.schemas.rooms import RoomUpdate
 from app.schemas.sessions import SessionPlan, SessionUpdate
+from app.schemas.speakers import SpeakerUpdate
 from app.tests.conftest import PREFIX, SECRET, migrated_database
 from app.tests.factories import HOUR, Factory
 
@@ -110,6 +112,8 @@ def tally(store: Store, works: Sequence[Work]) -> Counter[str]:
             return problem.slug() if problem else repr(violation)
         except OperationalError as error:
             return type(error.orig).__name__
+        except StaleDataError as error:
+            return type(error).__name__
         return "done"
 
     return Counter(at_once(len(works), outcome))
@@ -523,6 +527,24 @@ def test_those_who_change_a_room_and_those_who_move_its_sessions_do_not_deadlock
     ]
     for _ in range(3):
         assert tally(live, works) == Counter({"done": 20})
+
+
+def test_those_who_edit_one_speaker_take_turns(live: Store) -> None:
+    (owner,) = crowd(live, 1)
+    with live.job() as db:
+        speaker = Factory(db).speaker(owner)
+
+    def look_then_edit(db: Database, bio: str) -> None:
+        read = db.get_one(Speaker, speaker.id)
+        wait_for_all(db)
+        crud.save(db, read, {"bio": bio})
+
+    def edit(db: Database, bio: str) -> None:
+        services.speakers.edit(db, owner, speaker.id, SpeakerUpdate(bio=bio))
+
+    careless = tally(live, [partial(look_then_edit, bio=str(turn)) for turn in range(10)])
+    assert careless == Counter({"done": 1, "StaleDataError": 9})
+    assert tally(live, [partial(edit, bio=str(turn)) for turn in range(10)]) == Counter({"done": 10})
 
 
 # Wide open is the moment between one speaker and the next, so that nobody is spared by luck.

@@ -237,6 +237,29 @@ def test_a_session_has_no_more_places_than_its_room(me: Caller, make: Factory, e
     assert (fits.status_code, fits.json()["capacity_total"]) == (200, 30)
 
 
+def test_a_session_has_no_fewer_places_than_seats_taken(me: Caller, make: Factory, event: Event) -> None:
+    session = make.session(event, own_capacity=5)
+    make.room(event, name="Closet", capacity=1)
+    for _ in range(2):
+        make.seat(session)
+    path = f"/sessions/{session.id}"
+    response = me.patch(path, json={"capacity_total": 1})
+    assert refused(response) == (409, "capacity-below-confirmed")
+    assert response.json()["confirmed"] == 2
+    closet = {"capacity_total": None, "room": "Closet"}
+    assert refused(me.patch(path, json=closet)) == (409, "room-too-small")
+    edited = me.patch(path, json={"capacity_total": 2}).json()
+    assert (edited["capacity_total"], edited["capacity_available"]) == (2, 0)
+
+
+def test_a_deleted_session_frees_those_who_have_a_seat(me: Caller, make: Factory, event: Event) -> None:
+    session, other = make.session(event), make.session(event)
+    seat = make.seat(session)
+    assert me.delete(f"/sessions/{session.id}").status_code == 204
+    make.seat(other, make.db.get_one(User, seat.user_id))
+    assert me.get(f"/sessions/{other.id}").json()["capacity_available"] is None
+
+
 def test_a_session_leaves_its_room_for_none(me: Caller, make: Factory, event: Event) -> None:
     session = make.session(event, room=make.room(event, capacity=5))
     left = me.patch(f"/sessions/{session.id}", json={"room": None}).json()

@@ -1,6 +1,6 @@
 """Questions about sessions, and what stands in a session's way. A deleted one is not there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -11,7 +11,7 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from app.core.database import Database
 from app.crud.records import attempt, save
-from app.models import Event, Room, Session, Speaker, TeamMember, session_speakers
+from app.models import Event, Room, Seat, Session, Speaker, TeamMember, User, session_speakers
 from app.models.enums import EventStatus
 
 KEY = ("session_id", "speaker_id")
@@ -42,6 +42,11 @@ def lock(db: Database, session_id: int) -> Session | None:
     """Return a session and keep others from changing it until the end."""
     found = select(Session).where(Session.id == session_id, Session.deleted_at.is_(None))
     return db.scalar(found.with_for_update().execution_options(populate_existing=True))
+
+
+def list_by_ids(db: Database, ids: Collection[int]) -> list[Session]:
+    """Return sessions, of whatever event, in time order."""
+    return list(db.scalars(_whole().where(Session.id.in_(ids)))) if ids else []
 
 
 def get_event_id(db: Database, session_id: int) -> int | None:
@@ -77,7 +82,7 @@ class Attempt:
 
 
 def hold(db: Database, planned: Attempt) -> None:
-    """Let nobody else plan in the room of ``planned``, or with its speakers, until the end.
+    """Let nobody else plan in the room of ``planned``, with its speakers or its attendees, until the end.
 
     The exclusions would hold without: but of two that judge each other at the same moment, one would be
     ended as deadlocked, and would not learn which session is in its way.
@@ -85,6 +90,13 @@ def hold(db: Database, planned: Attempt) -> None:
     db.execute(select(Room.id).where(Room.id == planned.room_id).with_for_update(key_share=True))
     whose = select(Speaker.id).where(Speaker.id.in_(_speakers_of(planned))).order_by(Speaker.id)
     db.execute(whose.with_for_update(key_share=True))
+    if planned.session_id is not None:
+        moved = Seat.during != func.tstzrange(planned.start_at, planned.end_at, "[)")
+        seated = select(Seat.user_id).where(
+            Seat.session_id == planned.session_id, Seat.given_up_at.is_(None), moved
+        )
+        attendees = select(User.id).where(User.id.in_(seated)).order_by(User.id)
+        db.execute(attendees.with_for_update(key_share=True))
 
 
 def try_put(

@@ -1,4 +1,4 @@
-"""The entrance to the registrations: everything that a request for a place is made of, in one dependency."""
+"""The entrance to events and sessions: what a request for a place or a seat is made of, in one dependency."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,6 +12,7 @@ from app.dependencies.idempotency import GivenKey, request_key
 from app.dependencies.paths import Place, location
 from app.schemas.idempotency import RequestKey
 from app.schemas.registrations import Application, RegistrationMade
+from app.schemas.seats import SeatRead
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class Entrance:
     claims: Claims
     key: RequestKey | None
     admissions: GroupCommit[Application, RegistrationMade]
+    seatings: GroupCommit[Application, SeatRead]
     place: Place
 
     async def apply(self, event_id: int) -> RegistrationMade:
@@ -28,6 +30,12 @@ class Entrance:
         made = await self.admissions.submit(Application(self.claims, event_id, self.key))
         self.place("read_registration", registration_id=made.id)
         return made
+
+    async def take_seat(self, session_id: int) -> SeatRead:
+        """Wait with all the others for the decision, and say where the session can be read."""
+        seat = await self.seatings.submit(Application(self.claims, session_id, self.key))
+        self.place("read_session", session_id=seat.session_id)
+        return seat
 
 
 class EntranceForBearer(Bearer):
@@ -39,11 +47,12 @@ class EntranceForBearer(Bearer):
     async def __call__(  # type: ignore[override]
         self, request: Request, response: Response, key: GivenKey = None
     ) -> Entrance:
-        """Read what a request for a place brings, without asking the database."""
+        """Read what a request for a place or a seat brings, without asking the database."""
         return Entrance(
             self.require(request),
             await request_key(request, key),
             request.app.state.admissions,
+            request.app.state.seatings,
             await location(request, response),
         )
 

@@ -23,7 +23,13 @@ from app.dependencies.database import Db
 from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import Location, OfEvent, SessionId
 from app.models import Session
-from app.schemas.sessions import SessionCreate, SessionRead, SessionUpdate
+from app.schemas.sessions import (
+    OnAgendaConflict,
+    SessionCreate,
+    SessionRead,
+    SessionRescheduled,
+    SessionUpdate,
+)
 
 router = APIRouter(route_class=OnceRoute, prefix="/sessions", tags=["Sessions"])
 
@@ -75,12 +81,22 @@ def read_session(session_id: SessionId, viewer: Viewer, db: Db) -> Session:
 @router.patch(
     "/{session_id}",
     summary="Change a session",
-    response_model=SessionRead,
     responses=problems(Unauthorized, Forbidden, NotFound, AgendaConflict, CapacityBelowConfirmed, *CLASHES),
 )
-def reschedule_session(session_id: SessionId, command: SessionUpdate, actor: CurrentUser, db: Db) -> Session:
-    """Change what the body names: words, times, room, places or speakers. Refused as planning is."""
-    return services.sessions.reschedule(db, actor, session_id, command)
+def reschedule_session(
+    session_id: SessionId,
+    command: SessionUpdate,
+    actor: CurrentUser,
+    db: Db,
+    on_agenda_conflict: OnAgendaConflict = "refuse",
+) -> SessionRescheduled:
+    """Change what the body names: words, times, room, places or speakers. Refused as planning is.
+
+    Where people with a seat here have another one at the new time, the change is refused: `people` counts
+    them, and `conflicts` names those sessions. With `on_agenda_conflict=release` they give up their seats
+    here instead, and `released` says who.
+    """
+    return services.sessions.reschedule(db, actor, session_id, command, on_agenda_conflict)
 
 
 @router.delete(

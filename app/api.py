@@ -48,6 +48,7 @@ from app.routers import (
     registrations,
     rooms,
     schedules,
+    seats,
     sessions,
     speakers,
     teams,
@@ -108,6 +109,7 @@ def _add_routes(app: FastAPI, prefix: str) -> None:
     for module in (
         aliases,
         registrations,
+        seats,
         auth,
         users,
         events,
@@ -155,19 +157,22 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
         url = await to_thread.run_sync(stack.enter_context, database_url(settings))
-        store = Store(url, pool_size=settings.db_pool_size, queue_size=settings.db_queue_size)
+        store = Store(
+            url,
+            pool_size=settings.db_pool_size,
+            queue_size=settings.db_queue_size,
+            group_commits=2,
+        )
         stack.callback(store.close)
         await to_thread.run_sync(prepare, settings, store.engine)
         # Whoever is through the gate finds a thread at once, and a few are left for the rest.
         to_thread.current_default_thread_limiter().total_tokens = settings.db_pool_size + OTHER_THREADS
         app.state.store = store
+        in_groups = partial(GroupCommit, queue=settings.db_queue_size, common=DATABASE_TROUBLE)
         app.state.admissions = await stack.enter_async_context(
-            GroupCommit(
-                store.serving(services.registrations.admit),
-                queue=settings.db_queue_size,
-                common=DATABASE_TROUBLE,
-            )
+            in_groups(store.serving(services.registrations.admit))
         )
+        app.state.seatings = await stack.enter_async_context(in_groups(store.serving(services.seats.take)))
         forget = partial(services.idempotency.forget_expired, limit=KEYS_FORGOTTEN_AT_ONCE)
         await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, partial(store.chore, forget)))
         app.state.views = Views(store, queue=settings.db_queue_size)

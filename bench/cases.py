@@ -158,6 +158,20 @@ INSERT INTO registrations (event_id, user_id, status, ticket_code)
 SELECT i % :events + 1, i + 1, 'CONFIRMED', 'ticket-' || i FROM generate_series(0, :count - 1) AS i
 """
 
+SEATED = f"""
+{GUESTS};
+INSERT INTO seats (session_id, event_id, user_id, during)
+SELECT sessions.id, event_id, i + 1, during
+FROM generate_series(0, :count - 1) AS i
+JOIN sessions ON sessions.id = i % :events * :sessions_each + 1
+"""
+
+
+def _seat(world: World, i: int) -> Request:
+    """Name the first session of an event for one of its guests."""
+    return Request(f"/registrations/sessions/{(_event(world, i) - 1) * SESSIONS_EACH + 1}", i + 1)
+
+
 WRITES = (
     REGISTER,
     REGISTER_HOT,
@@ -168,6 +182,8 @@ WRITES = (
         lambda world, i: Request(f"/registrations/events/{_event(world, i)}", i + 1),
         more=GUESTS,
     ),
+    Case("take_seat", "POST", 201, _seat, more=GUESTS),
+    Case("give_seat_up", "DELETE", 204, _seat, more=SEATED),
     Case(
         "check_in",
         "POST",

@@ -25,12 +25,16 @@ class Database(Session):
 class Store:
     """The connections to one PostgreSQL, and the only place where transactions begin and end."""
 
-    def __init__(self, url: str, *, pool_size: int, queue_size: int, echo: bool = False) -> None:
-        """Keep up to ``pool_size`` connections to ``url``; let ``queue_size`` requests wait for one."""
+    def __init__(
+        self, url: str, *, pool_size: int, queue_size: int, group_commits: int = 0, echo: bool = False
+    ) -> None:
+        """Keep up to ``pool_size`` connections to ``url``; let ``queue_size`` requests wait for one.
+
+        Each of ``group_commits`` has one of its own beside them.
+        """
         self.engine: Engine = create_engine(
             url,
-            # One more than the gate lets in: the group commit's own.
-            pool_size=pool_size + 1,
+            pool_size=pool_size + group_commits,
             max_overflow=0,
             pool_pre_ping=True,
             echo=echo,

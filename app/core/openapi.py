@@ -30,6 +30,7 @@ TAGS = [
         "name": "Registrations",
         "description": "Places at events. Never more than there are.",
     },
+    {"name": "Seats", "description": "Places in sessions, and the agenda that they make."},
     {
         "name": "Calendars",
         "description": "Events and agendas for calendar programs, and schedules to exchange.",

@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import aliased, joinedload, selectinload
+from sqlalchemy.orm import joinedload, selectinload
 
 from app.core.database import Database
 from app.crud.records import attempt, save
@@ -235,14 +235,6 @@ def list_of_speakers_during(db: Database, planned: Attempt) -> list[Session]:
     """Return the sessions, of whatever event, that hold one of the speakers when ``planned`` would."""
     links = session_speakers.c
     held = select(links.session_id).where(links.speaker_id.in_(_speakers_of(planned)))
-    return _list_in_the_way(db, Session.id.in_(held), planned)
-
-
-def list_of_attendees_during(db: Database, planned: Attempt) -> list[Session]:
-    """Return the sessions, of whatever event, in which somebody of ``planned`` has a seat at that time."""
-    own, other = aliased(Seat), aliased(Seat)
-    seated = select(own.user_id).where(own.session_id == planned.session_id, own.given_up_at.is_(None))
-    held = select(other.session_id).where(other.user_id.in_(seated), other.given_up_at.is_(None))
     return _list_in_the_way(db, Session.id.in_(held), planned)
 
 

@@ -26,7 +26,13 @@ from app.dependencies.paths import Location, OfEvent, SessionId
 from app.dependencies.preconditions import IfMatch
 from app.dependencies.views import AnyReader
 from app.models import Session
-from app.schemas.sessions import SessionCreate, SessionRead, SessionUpdate
+from app.schemas.sessions import (
+    OnAgendaConflict,
+    SessionCreate,
+    SessionRead,
+    SessionRescheduled,
+    SessionUpdate,
+)
 
 router = APIRouter(route_class=OnceRoute, prefix="/sessions", tags=["Sessions"])
 
@@ -79,7 +85,7 @@ async def read_session(session_id: SessionId, reader: AnyReader) -> Response:
 @router.patch(
     "/{session_id}",
     summary="Change a session",
-    response_model=SessionRead,
+    response_model=SessionRead | SessionRescheduled,
     responses=problems(
         Unauthorized,
         Forbidden,
@@ -90,11 +96,21 @@ async def read_session(session_id: SessionId, reader: AnyReader) -> Response:
         *CLASHES,
     ),
 )
-def reschedule_session(
-    session_id: SessionId, command: SessionUpdate, actor: CurrentUser, db: Db, expected: IfMatch
-) -> Session:
-    """Change what the body names: words, times, room, places or speakers. Refused as planning is."""
-    return services.sessions.reschedule(db, actor, session_id, command, expected)
+def reschedule_session(  # noqa: PLR0913, PLR0917 - each is a part of the request
+    session_id: SessionId,
+    command: SessionUpdate,
+    actor: CurrentUser,
+    db: Db,
+    expected: IfMatch,
+    on_agenda_conflict: OnAgendaConflict = "refuse",
+) -> Session | SessionRescheduled:
+    """Change what the body names: words, times, room, places or speakers. Refused as planning is.
+
+    Where people with a seat here have another one at the new time, the change is refused: `people` counts
+    them, and `conflicts` names those sessions. With `on_agenda_conflict=release` they give up their seats
+    here instead, and `released` says who.
+    """
+    return services.sessions.reschedule(db, actor, session_id, command, on_agenda_conflict, expected)
 
 
 @router.delete(

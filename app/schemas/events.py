@@ -122,6 +122,13 @@ class EventSummary(Output):
     updated_at: Utc = Field(description="Changes with edits, not with registrations.")
 
 
+class EventBrief(Output):
+    """Which event something belongs to."""
+
+    id: int
+    name: str
+
+
 class EventRead(EventSummary):
     """An event with its sessions in time order."""
 

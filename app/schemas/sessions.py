@@ -1,7 +1,7 @@
 """Sessions: talks and workshops."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import MISSING, AliasChoices, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.config import JsonDict
@@ -21,7 +21,9 @@ from app.schemas.fields import (
     after,
 )
 from app.schemas.speakers import SpeakerRead
+from app.schemas.users import UserBrief
 
+OnAgendaConflict = Literal["refuse", "release"]
 SpeakerIds = Annotated[list[Id], Field(max_length=50, description="Who speaks; up to fifty.")]
 
 EXAMPLE: JsonDict = {
@@ -131,3 +133,11 @@ class SessionRead(Output):
     capacity_total: int | None
     capacity_available: int | None
     speakers: list[SpeakerRead]
+
+
+class SessionRescheduled(SessionRead):
+    """A session after a change that was let release seats, and what that cost."""
+
+    released: list[UserBrief] = Field(
+        description="Those who gave up their seats in it, having another at its new time."
+    )

@@ -1,6 +1,7 @@
 """Sessions: planned in rooms, with speakers, and never where another one stands."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app import crud
@@ -8,6 +9,7 @@ from app.conflicts import outlines
 from app.core.conditional import WHATEVER, Expected
 from app.core.database import Database
 from app.core.exceptions import (
+    AgendaConflict,
     CapacityBelowConfirmed,
     InvalidRequest,
     NotFound,
@@ -27,12 +29,19 @@ from app.models.constraints import (
     SPEAKER_BUSY,
 )
 from app.policies import ensure_can_edit_event, ensure_can_see_event
-from app.schemas.sessions import SessionPlan, SessionUpdate, suggestion
+from app.schemas.sessions import (
+    OnAgendaConflict,
+    SessionPlan,
+    SessionRead,
+    SessionRescheduled,
+    SessionUpdate,
+    suggestion,
+)
+from app.schemas.users import UserBrief
 
 IN_THE_WAY = {
     ROOM_TAKEN: crud.sessions.list_in_room_during,
     SPEAKER_BUSY: crud.sessions.list_of_speakers_during,
-    AGENDA_CONFLICT: crud.sessions.list_of_attendees_during,
 }
 
 
@@ -64,16 +73,24 @@ def schedule(db: Database, actor: User, event_id: int, plan: SessionPlan) -> Ses
 
     """
     event = ensure_can_edit_event(db, actor, crud.events.lock_window(db, event_id))
-    return _put(db, actor, event, Session(event_id=event.id, **event.window), plan.model_dump())
+    session = Session(event_id=event.id, **event.window)
+    return _put(db, actor, _prepare(db, actor, event, session, plan.model_dump()))
 
 
-def reschedule(
-    db: Database, actor: User, session_id: int, command: SessionUpdate, expected: Expected = WHATEVER
-) -> Session:
+def reschedule(  # noqa: PLR0913, PLR0917 - each is a part of the request
+    db: Database,
+    actor: User,
+    session_id: int,
+    command: SessionUpdate,
+    on_agenda_conflict: OnAgendaConflict = "refuse",
+    expected: Expected = WHATEVER,
+) -> Session | SessionRescheduled:
     """Change a session: its times, room, places, speakers or words. Refuses as ``schedule`` does.
 
+    With ``release``, those who have a seat elsewhere at its new time give up theirs in it, and are named.
+
     Raises:
-        AgendaConflict: somebody who has a seat in it has another one then; ``conflicts`` names it.
+        AgendaConflict: without ``release``; ``people`` counts them, ``conflicts`` names where they sit then.
         CapacityBelowConfirmed: more seats are taken than that.
 
     """
@@ -82,7 +99,12 @@ def reschedule(
     changes = command.model_dump(exclude_unset=True)
     if changes.get("end_at", session.end_at) <= changes.get("start_at", session.start_at):
         raise InvalidRequest.at("end_at", "end_at has to be after start_at")
-    return _put(db, actor, event, session, changes)
+    planned = _prepare(db, actor, event, session, changes)
+    if on_agenda_conflict == "refuse":
+        return _put(db, actor, planned)
+    released = [UserBrief.model_validate(user) for user in crud.seats.release(db, planned.attempt)]
+    moved = SessionRead.model_validate(_put(db, actor, planned))
+    return SessionRescheduled(**moved.model_dump(), released=released)
 
 
 def cancel(db: Database, actor: User, session_id: int, expected: Expected = WHATEVER) -> None:
@@ -102,8 +124,18 @@ def _editable(db: Database, actor: User, session_id: int) -> tuple[Event, Sessio
     return ensure_can_edit_event(db, actor, event), session
 
 
-def _put(db: Database, actor: User, event: Event, session: Session, changes: dict[str, Any]) -> Session:
-    """Write ``session`` with ``changes``, or refuse and name what stands in its way."""
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A session of an event, what is to be written to it, and what that is compared with."""
+
+    event: Event
+    session: Session
+    changes: Mapping[str, Any]
+    attempt: Attempt
+
+
+def _prepare(db: Database, actor: User, event: Event, session: Session, changes: dict[str, Any]) -> _Planned:
+    """Turn ``changes`` as a client says them into those of a row, and hold all that they touch."""
     speaker_ids = changes.pop("speaker_ids", None)
     _check_speakers(db, actor, event, speaker_ids or ())
     if "capacity_total" in changes:
@@ -113,11 +145,17 @@ def _put(db: Database, actor: User, event: Event, session: Session, changes: dic
         changes |= Room.copies(crud.rooms.get_or_make(db, event.id, name) if name else None)
     attempt = Attempt.of(session, changes, speaker_ids)
     crud.sessions.hold(db, attempt)
-    violation = crud.sessions.try_put(db, session, changes, speaker_ids)
+    return _Planned(event, session, changes, attempt)
+
+
+def _put(db: Database, actor: User, planned: _Planned) -> Session:
+    """Write what is planned, or refuse and name what stands in its way."""
+    session, attempt = planned.session, planned.attempt
+    violation = crud.sessions.try_put(db, session, planned.changes, attempt.speaker_ids)
     if violation == SESSION_FULL:
-        raise _too_few_places(session.seats_taken, changes)
+        raise _too_few_places(session.seats_taken, planned.changes)
     if violation is not None:
-        raise _refusal(db, actor, event, attempt, violation)
+        raise _refusal(db, actor, planned.event, attempt, violation)
     return crud.sessions.get(db, session.id) or session
 
 
@@ -134,15 +172,29 @@ def _check_speakers(db: Database, actor: User, event: Event, speaker_ids: Sequen
 def _refusal(db: Database, actor: User, event: Event, attempt: Attempt, violation: str) -> Problem:
     """Say in the problem's members what the database would not say: which sessions are in the way."""
     if violation in IN_THE_WAY:
-        members: dict[str, Any] = {"conflicts": outlines(db, actor, IN_THE_WAY[violation](db, attempt))}
-        if violation != AGENDA_CONFLICT:
-            openings = crud.openings.list_nearest(db, event, attempt)
-            members["suggestions"] = [suggestion(opening) for opening in openings]
-        return CONSTRAINT_PROBLEMS[violation](**members)
+        openings = crud.openings.list_nearest(db, event, attempt)
+        return CONSTRAINT_PROBLEMS[violation](
+            conflicts=outlines(db, actor, IN_THE_WAY[violation](db, attempt)),
+            suggestions=[suggestion(opening) for opening in openings],
+        )
+    if violation == AGENDA_CONFLICT:
+        return _agenda_conflict(db, actor, attempt)
     if violation == INSIDE_EVENT:
         window = f"from {event.start_at:%Y-%m-%d %H:%M} to {event.end_at:%Y-%m-%d %H:%M} {event.start_at:%Z}"
         return SessionOutsideEvent(f"The event lasts {window}, and the session has to lie within that.")
     return CONSTRAINT_PROBLEMS[violation]()
+
+
+def _agenda_conflict(db: Database, actor: User, attempt: Attempt) -> Problem:
+    clashes = crud.seats.list_clashes(db, attempt)
+    people = len({user_id for user_id, _ in clashes})
+    in_the_way = crud.sessions.list_by_ids(db, {session_id for _, session_id in clashes})
+    return AgendaConflict(
+        f"{people} of those with a seat here have another one at that time, in the sessions that 'conflicts'"
+        " names. Choose another time, or release their seats here with on_agenda_conflict=release.",
+        people=people,
+        conflicts=outlines(db, actor, in_the_way),
+    )
 
 
 def _too_few_places(seats_taken: int, changes: Mapping[str, Any]) -> Problem:

@@ -25,7 +25,7 @@ from app.core.exceptions import Problem
 from app.models import Event, Session
 from app.schemas.events import EditQuery, EventUpdate
 from app.schemas.moves import SessionMoves
-from app.schemas.sessions import SessionPlan, SessionUpdate
+from app.schemas.sessions import SessionPlan, SessionRescheduled, SessionUpdate
 from app.services import events, invariants, moves, sessions
 from app.tests.factories import HOUR, Factory
 from app.tests.rush import ROUNDS
@@ -36,6 +36,8 @@ EVENTS, SPEAKERS, PEOPLE = 2, 3, 3
 CAPACITIES = {"Small": 1, "Large": 3, "Hall": 2}
 PARALLEL = {"Hall"}
 WORST_FIRST = ("session-outside-event", "room-too-small", "room-taken", "speaker-busy", "agenda-conflict")
+
+Put = Session | SessionRescheduled
 
 needs_talks = precondition(lambda machine: machine.timetable.talks)
 talk_number, event = st.integers(0, 30), st.integers(0, EVENTS - 1)
@@ -260,7 +262,7 @@ class Schedule(RuleBasedStateMachine):
         }
         assert self.timetable.faults(self.timetable.talks) == set()
 
-    def _judge(self, key: int, talk: Talk, put: Callable[[Talk], Callable[[Database], Session]]) -> None:
+    def _judge(self, key: int, talk: Talk, put: Callable[[Talk], Callable[[Database], Put]]) -> None:
         """Put a session where it is wanted, and see that the answer is the model's."""
         expected = self.timetable.faults({key: talk})
         outcome = self._outcome(put(talk))
@@ -277,7 +279,7 @@ class Schedule(RuleBasedStateMachine):
         key: int,
         talk: Talk,
         suggestions: list[dict[str, Any]],
-        put: Callable[[Talk], Callable[[Database], Session]],
+        put: Callable[[Talk], Callable[[Database], Put]],
     ) -> None:
         """See that each suggestion is accepted, the nearest first, and that none nearer is missed."""
         far = []

@@ -39,6 +39,8 @@ class Scene:
     event_id: int
     attended_event_id: int
     session_id: int
+    free_session_id: int
+    taken_session_id: int
     speaker_id: int
     room_id: int
     registration_id: int
@@ -68,6 +70,7 @@ class Call:
     query: str = ""
     form: Body | None = None
     event: str = "event_id"
+    session: str = "session_id"
 
 
 def account(scene: Scene) -> dict[str, Any]:
@@ -156,7 +159,10 @@ ROUTES = {
     "DELETE /rooms/{room_id}": Call("manager", 204),
     "POST /registrations/events/{event_id}": Call("user, if open", 201),
     "DELETE /registrations/events/{event_id}": Call("user", 204, event="attended_event_id"),
+    "POST /registrations/sessions/{session_id}": Call("user, if open", 201, session="free_session_id"),
+    "DELETE /registrations/sessions/{session_id}": Call("user", 204, session="taken_session_id"),
     "GET /registrations/me": Call("user", 200),
+    "GET /registrations/me/agenda": Call("user", 200),
     "GET /registrations/{registration_id}": Call("its user or staff", 200),
     "GET /registrations/{registration_id}/ticket.svg": Call("its user or staff", 200),
     "GET /events/{event_id}/check-ins": Call("staff", 200),
@@ -182,7 +188,6 @@ def scene(
     status: EventStatus = request.param
     owner = make.user()
     event = make.event(owner, status=status)
-    attended = make.event(status=status)
     users = {
         "stranger": make.user(),
         "staff": make.member(event, TeamRole.STAFF),
@@ -190,8 +195,13 @@ def scene(
         "owner": owner,
         "admin": make.admin(),
     }
+    attended = make.event(owner, status=status)
+    make.member(attended, TeamRole.STAFF, users["staff"])
+    make.member(attended, TeamRole.MANAGER, users["manager"])
+    free, taken = make.session(attended), make.session(attended, **at(attended, 1))
     for user in users.values():
         make.registration(attended, user)
+        make.seat(taken, user)
     somebody = make.member(event, TeamRole.STAFF)
     make.user(email="known@example.net")
     callers = {name: signed_in(user) for name, user in users.items()}
@@ -200,6 +210,8 @@ def scene(
         event_id=event.id,
         attended_event_id=attended.id,
         session_id=make.session(event).id,
+        free_session_id=free.id,
+        taken_session_id=taken.id,
         speaker_id=make.speaker(owner, event).id,
         room_id=make.room(event).id,
         registration_id=registration.id,
@@ -222,7 +234,8 @@ def test_each_route_serves_whom_it_should_and_nobody_else(
     on_public, on_draft = ACCESS[call.access]
     answers = on_draft if status is EventStatus.DRAFT else on_public
     method, path = route.split(" ")
-    names = {**vars(there), "event_id": getattr(there, call.event)}
+    ids = {"event_id": getattr(there, call.event), "session_id": getattr(there, call.session)}
+    names = {**vars(there), **ids}
     options = {"json": call.body and call.body(there), "data": call.form and call.form(there)}
     seen = {}
     for name, caller in there.callers.items():

@@ -387,6 +387,18 @@ def test_an_id_in_a_path_that_cannot_be_is_refused(caller: Caller, path: str, na
     malformed(caller.get(path.format(wrong)), f"path/{name}")
 
 
+@pytest.mark.parametrize("wrong", IDS)
+def test_a_session_whose_id_cannot_be_has_no_seats(caller: Caller, wrong: str) -> None:
+    path = f"/registrations/sessions/{wrong}"
+    malformed(caller.post(path), "path/session_id")
+    malformed(caller.delete(path), "path/session_id")
+
+
+@pytest.mark.parametrize("choice", ["", "ignore", "RELEASE", "%00", "refuse,release"])
+def test_agendas_are_respected_or_released_and_there_is_no_third_way(caller: Caller, choice: str) -> None:
+    malformed(caller.patch(f"/sessions/1?on_agenda_conflict={choice}", json={}), "query/on_agenda_conflict")
+
+
 @pytest.mark.parametrize("path", ["/events", "/sessions", "/speakers", "/registrations"])
 def test_the_largest_id_is_merely_not_found(caller: Caller, path: str) -> None:
     refused(caller.get(f"{path}/2147483647"), 404, "not-found")

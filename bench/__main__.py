@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from app.core.security import Tokens
-from bench import collapse, machine, postgres, routes, rush
+from bench import collapse, machine, postgres, routes, rush, schedule
 from bench.data import World
 from bench.load import BrokenRunError
 from bench.rig import FASTEST, Report, Rig
@@ -26,6 +26,7 @@ class Suite(StrEnum):
     ROUTES = "routes"
     COLLAPSE = "collapse"
     RUSH = "rush"
+    SCHEDULE = "schedule"
 
 
 def main(  # noqa: PLR0913 - each is an option
@@ -94,6 +95,8 @@ def _run(rig: Rig, suite: Suite, seconds: int | None, only: str | None) -> Repor
             return collapse.run(rig, seconds, only)
         case Suite.RUSH:
             return rush.run(rig, seconds)
+        case Suite.SCHEDULE:
+            return schedule.run(rig)
 
 
 if __name__ == "__main__":

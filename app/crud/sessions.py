@@ -27,6 +27,9 @@ from app.crud.records import attempt, save
 from app.models import Event, Room, Seat, Session, Speaker, TeamMember, User, session_speakers
 from app.models.enums import EventStatus
 
+# Of how many sessions the speakers are read with one statement.
+AT_ONCE = 10_000
+
 KEY = ("session_id", "speaker_id")
 
 
@@ -35,7 +38,7 @@ def _whole() -> Select[Session]:
     return (
         select(Session)
         .where(Session.deleted_at.is_(None))
-        .options(joinedload(Session.place), selectinload(Session.speakers))
+        .options(joinedload(Session.place), selectinload(Session.speakers, chunksize=AT_ONCE))
         .order_by(Session.start_at, Session.id)
         .execution_options(populate_existing=True)
     )

@@ -312,8 +312,9 @@ def revise_of_speaker(db: Database, speaker_id: int) -> None:
     events = select(Event.id).where(Event.id.in_(held)).order_by(Event.id)
     db.execute(events.with_for_update(read=True, key_share=True))
     sessions = select(Session.id).where(Session.id.in_(theirs)).order_by(Session.id)
-    db.execute(sessions.with_for_update(key_share=True))
-    _revise(db, Session.id.in_(theirs))
+    # Those and no others: one that the speaker joins meanwhile is edited by whoever puts them there.
+    locked = db.scalars(sessions.with_for_update(key_share=True)).all()
+    _revise(db, Session.id.in_(locked))
 
 
 def _revise(db: Database, condition: ColumnElement[bool]) -> None:

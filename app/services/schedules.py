@@ -1,8 +1,7 @@
 """Schedules as conferences exchange them: an event's, written whole and taken in whole."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 
 from app import crud
@@ -33,17 +32,18 @@ VERSION_LENGTH = 12
 
 def as_json(db: Database, viewer: User | None, event_id: int, address: Address) -> Document:
     """Return an event's schedule as JSON, to all; that of a draft to its team only."""
-    schedule = _schedule(db, viewer, event_id, address)
-    return Document(
-        "application/json", schedule.model_dump_json(), lambda: schedule.model_dump_json().encode()
-    )
+    text = _schedule(db, viewer, event_id, address).model_dump_json()
+    return Document("application/json", text, text.encode)
 
 
 def as_xml(db: Database, viewer: User | None, event_id: int, address: Address) -> Document:
     """Return an event's schedule as XML, to all; that of a draft to its team only."""
     schedule = _schedule(db, viewer, event_id, address)
-    write = partial(frab.write_xml, schedule.model_dump(mode="json"))
-    return Document("application/xml", schedule.model_dump_json(), write)
+    return Document(
+        "application/xml",
+        schedule.model_dump_json(),
+        lambda: frab.write_xml(schedule.model_dump(mode="json")),
+    )
 
 
 def _schedule(db: Database, viewer: User | None, event_id: int, address: Address) -> ScheduleRead:
@@ -72,9 +72,11 @@ def take_in(
     misfits = [clash for talk in changed for clash in _misfits(event, talk)]
     unfit = {talk for clash in misfits for talk in clash.talks}
     fitting = [talk for talk in changed if talk not in unfit]
+    # Before anything is written: a speaker that is made and undone keeps its id here.
+    outlines = {talk: _outline(talk) for talk in changed}
     crud.schedules.hold(db, fitting)
     clashes = crud.schedules.try_write(db, event, fitting, keep=not misfits and not dry_run)
-    conflicts = _describe(db, actor, [*misfits, *clashes])
+    conflicts = _describe(db, actor, [*misfits, *clashes], outlines)
     if conflicts and not dry_run:
         raise ScheduleConflict(conflicts=[conflict.model_dump(mode="json") for conflict in conflicts])
     created = sum(talk.session is None for talk in changed)
@@ -165,16 +167,18 @@ def _misfits(event: Event, talk: Talk) -> Iterator[Clash]:
             yield Clash(ROOM_TOO_SMALL, [talk])
 
 
-def _describe(db: Database, actor: User, clashes: Sequence[Clash]) -> list[ScheduleClash]:
+def _describe(
+    db: Database, actor: User, clashes: Sequence[Clash], planned: Mapping[Talk, TalkOutline]
+) -> list[ScheduleClash]:
     ids = {clash.staying_id for clash in clashes if clash.staying_id is not None}
     staying = crud.schedules.list_sessions(db, ids)
     visible = list_visible_sessions(db, actor, staying)
-    outlines = {session.id: outline(session, visible=session.id in visible) for session in staying}
+    others = {session.id: outline(session, visible=session.id in visible) for session in staying}
     return [
         ScheduleClash(
             kind=CONSTRAINT_PROBLEMS[clash.violation].slug(),
-            sessions=[_outline(talk) for talk in clash.talks],
-            conflicts=[] if clash.staying_id is None else [outlines[clash.staying_id]],
+            sessions=[planned[talk] for talk in clash.talks],
+            conflicts=[] if clash.staying_id is None else [others[clash.staying_id]],
             people=clash.people if clash.violation == AGENDA_CONFLICT else None,
         )
         for clash in clashes

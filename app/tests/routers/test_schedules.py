@@ -489,7 +489,8 @@ def test_each_clash_is_named_and_nothing_is_written(
     taken = talk(event, 1, room="Aula", title="Taken")
     busy = talk(event, 3, persons=[{"public_name": "Ana"}], title="Busy")
     secret = talk(event, 7, persons=[{"public_name": "Ana"}], title="Secretly busy")
-    one, other = (talk(event, 5, room="New", title=title) for title in ("One", "Other"))
+    new: dict[str, Any] = {"persons": [{"public_name": "New"}]}
+    one, other = (talk(event, 5, room="New", title=title, **new) for title in ("One", "Other"))
     outside = talk(event, 72, title="Outside")
     plan = schedule(taken, busy, secret, one, other, outside, talk(event, 9))
     response = take_in(me, event, plan)
@@ -521,6 +522,7 @@ def test_each_clash_is_named_and_nothing_is_written(
             "conflicts": [{"start_at": z(hidden.start_at), "end_at": z(hidden.end_at)}],
             "people": None,
         },
+        {"kind": "speaker-busy", "sessions": [planned(one), planned(other)], "conflicts": [], "people": None},
     ]
     assert [one["id"] for one in sessions(me, event)] == [in_room.id]
     assert db.scalars(select(Room.name).where(Room.event_id == event.id)).all() == ["Aula"]

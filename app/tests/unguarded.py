@@ -21,8 +21,10 @@ __all__ = ["UNGUARD", "app"]
 UNGUARD = (
     "ALTER TABLE events DROP CONSTRAINT ck_events_confirmed_within_capacity",
     "DROP INDEX uq_registrations_live",
+    "ALTER TABLE sessions DROP CONSTRAINT ck_sessions_seats_within_capacity",
+    "ALTER TABLE seats DROP CONSTRAINT ex_seats_attendee_is_in_one_place",
     "CREATE FUNCTION yes(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
-    "CREATE FUNCTION slow_now() RETURNS timestamptz LANGUAGE sql AS 'SELECT pg_sleep(0.01); SELECT now()'",
+    "CREATE FUNCTION slow(integer) RETURNS integer LANGUAGE sql AS 'SELECT pg_sleep(0.01); SELECT $1'",
     """
     DO $$ BEGIN
         EXECUTE format('ALTER DATABASE %I SET deadlock_timeout = 50', current_database());
@@ -35,8 +37,8 @@ LONG_LOOK_SECONDS = 0.3
 WITHOUT = {
     "locks": ((r" FOR (NO KEY )?UPDATE( OF \w+)?", ""), (r"\bpg_try_advisory_xact_lock\b", "yes")),
     "order": (
+        (r"^SELECT (now\(\) AS \w+, )?events\.id(?=, events\.status\b)", r"SELECT \1slow(events.id)"),
         (r"ORDER BY events\.id FOR", "ORDER BY random() FOR"),
-        (r"^SELECT now\(\)", "SELECT slow_now()"),
     ),
 }
 REWRITES = WITHOUT.get(os.environ.get("WITHOUT", ""), ())
@@ -48,7 +50,7 @@ def take_protection_off(
 ) -> tuple[str, Any]:
     for pattern, replacement in REWRITES:
         statement = re.sub(pattern, replacement, statement)
-    if statement.startswith("INSERT INTO registrations"):
+    if statement.startswith(("INSERT INTO registrations", "INSERT INTO seats")):
         # As if more were to be done between looking and writing.
         time.sleep(PAUSE_SECONDS)
     return statement, parameters

@@ -202,9 +202,13 @@ def test_one_person_twenty_times_at_once_has_one_place(server: Server, live: Sto
 
 
 def test_one_person_without_locks_has_several_places(without_locks: Server, unguarded: Store) -> None:
-    person = crowd(unguarded, 1)[0]
-    answers = all_of_one(without_locks, person, opened(unguarded, person, 100))
-    assert "registered-twice" in faults(unguarded, answers)
+    def twice() -> bool:
+        person = crowd(unguarded, 1)[0]
+        answers = all_of_one(without_locks, person, opened(unguarded, person, 100))
+        return "registered-twice" in faults(unguarded, answers)
+
+    # The kernel gives the connections out, and may give one worker all of them.
+    assert any(twice() for _ in range(10))
 
 
 def test_one_key_twenty_times_at_once_registers_once(server: Server, live: Store) -> None:
@@ -219,11 +223,13 @@ def test_one_key_twenty_times_at_once_registers_once(server: Server, live: Store
 
 
 def test_one_key_without_locks_registers_several_times(without_locks: Server, unguarded: Store) -> None:
-    person = crowd(unguarded, 1)[0]
-    event_id = opened(unguarded, person, 100)
-    answers = all_of_one(without_locks, person, event_id, "once")
-    assert len({answer.body["id"] for answer in answers}) > 1
-    assert places_taken(unguarded, event_id) > 1
+    def several() -> bool:
+        person = crowd(unguarded, 1)[0]
+        event_id = opened(unguarded, person, 100)
+        answers = all_of_one(without_locks, person, event_id, "once")
+        return len({answer.body["id"] for answer in answers}) > 1 and places_taken(unguarded, event_id) > 1
+
+    assert any(several() for _ in range(10))
 
 
 EVENT = {

@@ -288,6 +288,14 @@ INVARIANTS: Sequence[Invariant] = (
         ),
     ),
     Invariant(
+        "key-without-seat",
+        "a key remembers the seat as taken, and there is none of this person's",
+        _forgotten(
+            "/registrations/sessions/[0-9]+$",
+            and_(Seat.id == _MADE, Seat.user_id == IdempotencyKey.user_id),
+        ),
+    ),
+    Invariant(
         "key-without-event",
         "a key remembers the event as made, and there is none of this person's",
         _forgotten("/events$", and_(Event.id == _MADE, Event.created_by == IdempotencyKey.user_id)),

@@ -1,8 +1,6 @@
 """Seats: places in sessions, and the agenda that they make."""
 
-from collections.abc import Sequence
-
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Response, status
 
 from app import services
 from app.core.exceptions import (
@@ -22,7 +20,7 @@ from app.dependencies.database import Db
 from app.dependencies.paths import SessionId
 from app.dependencies.registrations import AtTheEntrance
 from app.dependencies.straight import StraightRoute
-from app.models import Session
+from app.dependencies.views import AnyReader
 from app.schemas.seats import AgendaEntry, SeatRead
 
 router = APIRouter(prefix="/registrations", tags=["Seats"], route_class=StraightRoute)
@@ -70,6 +68,6 @@ def give_seat_up(session_id: SessionId, actor: CurrentUser, db: Db) -> None:
     response_model=list[AgendaEntry],
     responses=problems(Unauthorized),
 )
-def list_my_agenda(actor: CurrentUser, db: Db) -> Sequence[Session]:
+async def list_my_agenda(reader: AnyReader) -> Response:
     """List the sessions in which I have a seat, with their events, in time order."""
-    return services.seats.list_agenda(db, actor.id)
+    return await reader.own(list[AgendaEntry], services.seats.list_agenda)

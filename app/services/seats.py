@@ -17,14 +17,12 @@ from app.core.exceptions import (
     RegistrationClosed,
     SessionFull,
 )
-from app.crud.seats import Seated, SessionDoors, list_agenda
-from app.models import User
+from app.crud.seats import Seated, SessionDoors
+from app.models import Session, User
 from app.models.enums import EventStatus
 from app.schemas.registrations import Application
 from app.schemas.seats import SeatRead
 from app.schemas.sessions import outline
-
-__all__ = ["give_up", "list_agenda", "take"]
 
 
 def take(db: Database, applications: Sequence[Application]) -> list[SeatRead | Problem]:
@@ -134,3 +132,8 @@ def give_up(db: Database, actor: User, session_id: int) -> None:
     if seat is None:
         raise NotRegistered("You have no seat in this session, so there is nothing to give up.")
     crud.seats.mark_given_up(db, seat)
+
+
+def list_agenda(db: Database, actor: User) -> Sequence[Session]:
+    """Return the sessions in which ``actor`` has a seat, in time order."""
+    return crud.seats.list_agenda(db, actor.id)

@@ -335,6 +335,17 @@ def test_the_agenda_has_my_sessions_in_time_order_with_their_events(
     assert listed[0]["capacity_available"] == 4
 
 
+def test_an_agenda_that_has_not_changed_is_not_sent_again(me: Caller, make: Factory, event: Event) -> None:
+    one, other = make.session(event), make.session(event, **at(event, 1))
+    me.post(seat_in(one))
+    first = me.get("/registrations/me/agenda")
+    had = {"If-None-Match": first.headers["etag"]}
+    assert me.get("/registrations/me/agenda", headers=had).status_code == 304
+    me.post(seat_in(other))
+    changed = me.get("/registrations/me/agenda", headers=had)
+    assert (changed.status_code, ids(changed)) == (200, [one.id, other.id])
+
+
 def test_an_agenda_is_one_query_whatever_its_length(
     me: Caller, make: Factory, event: Event, person: User, statements: list[str]
 ) -> None:

@@ -240,6 +240,14 @@ def key_without_registration(db: Database, make: Factory) -> int:
 
 
 @breaks
+def key_without_seat(db: Database, make: Factory) -> int:
+    seat = make.seat(make.session(make.event()))
+    path = f"/api/v1/registrations/sessions/{seat.session_id}"
+    remember(db, seat.user_id, path, seat.id)
+    return remember(db, make.user().id, path, seat.id)
+
+
+@breaks
 def key_without_event(db: Database, make: Factory) -> int:
     event = make.event()
     remember(db, event.created_by, "/api/v1/events", event.id)

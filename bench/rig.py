@@ -66,7 +66,7 @@ class Rig:
 
     def drain(self, load: Load, clients: int) -> None:
         """Wait for the requests that the clients left behind, which are still being served."""
-        time.sleep(min(1.5 * clients / load.per_second, LONGEST_DRAIN))
+        time.sleep(min(clients / load.per_second, LONGEST_DRAIN))
 
 
 @dataclass

@@ -22,8 +22,9 @@ from app.core.exceptions import RoomTaken
 from app.models import Session, User
 from app.models.constraints import AGENDA_CONFLICT, ROOM_TAKEN, SPEAKER_BUSY
 from app.schemas.moves import SessionMoves
+from app.schemas.seats import AgendaEntry
 from app.schemas.sessions import SessionPlan, SessionRead, SessionUpdate
-from app.services import moves, sessions
+from app.services import moves, seats, sessions
 from bench.audit import audit, store_of
 from bench.data import FIRST_DAY, SESSIONS_EACH
 from bench.load import BrokenRunError
@@ -31,6 +32,7 @@ from bench.rig import Report, Rig
 from bench.rush import Row
 
 T = TypeVar("T")
+Shown = tuple[TypeAdapter[Any], Callable[[Database], Any]]
 
 SESSIONS, ROOMS, SPEAKERS = 1_000, 50, 300
 PLACE = 200  # in a room that holds this many people
@@ -39,6 +41,8 @@ ROUNDS = 5
 DAYS = 60
 MILLISECONDS = 1e3
 SLOWER, SOON, STATEMENTS = 1.3, 0.05, 3
+SEATS = 200
+ATTENDED = -(-SEATS // SESSIONS_EACH)  # each event on a day of its own
 
 EXCLUSIONS = {
     ROOM_TAKEN: "sessions",
@@ -65,7 +69,11 @@ INSERT INTO session_speakers (session_id, speaker_id, during)
 SELECT sessions.id, :events + 1 + (sessions.id - :events * :sessions_each - 1 + shift) % {SPEAKERS}, during
 FROM sessions CROSS JOIN (VALUES (0), ({SPEAKERS // 2})) AS second (shift)
 WHERE event_id = :events + 1;
-SELECT setval('sessions_id_seq', (SELECT max(id) FROM sessions))
+SELECT setval('sessions_id_seq', (SELECT max(id) FROM sessions));
+INSERT INTO registrations (event_id, user_id, status, ticket_code)
+SELECT n, 2, 'CONFIRMED', 'attends-' || n FROM generate_series(1, {ATTENDED}) AS n;
+INSERT INTO seats (session_id, event_id, user_id, during)
+SELECT id, event_id, 2, during FROM sessions WHERE event_id <= {ATTENDED} ORDER BY id LIMIT {SEATS}
 """
 
 
@@ -150,7 +158,7 @@ def run(rig: Rig) -> Report:
     try:
         with closing(store_of(rig.engine)) as store:
             rows = list(_rows(rig, store))
-        audit(rig.engine, least=0, most=0)
+        audit(rig.engine, least=ATTENDED, most=ATTENDED)
     except BrokenRunError as error:
         table.add_row("all of it", "broken")
         report.broken.append(f"schedule: {error}")
@@ -166,14 +174,17 @@ def run(rig: Rig) -> Report:
 
 def _rows(rig: Rig, store: Store) -> Iterator[Row]:
     with store.job() as db:
-        actor = db.get_one(User, 1)
+        actor, attendee = db.get_one(User, 1), db.get_one(User, 2)
     events = rig.world.events
     first = events * SESSIONS_EACH + 1
     start_at = FIRST_DAY
     planner = Planner(store, actor, events + 1, start_at, first, events + 1)
     calls = QUICK_CALLS if rig.quick else CALLS
     yield from _suggestions(planner, calls)
-    yield from _reading(planner, calls)
+    whole: Shown = (TypeAdapter(list[SessionRead]), planner.read)
+    yield from _reading("the schedule", store, whole, calls, STATEMENTS)
+    own: Shown = (TypeAdapter(list[AgendaEntry]), lambda db: seats.list_agenda(db, attendee))
+    yield from _reading(f"an agenda of {SEATS} sessions", store, own, calls, 1)
     yield from _rules(rig, planner, calls)
     yield from _together(planner)
 
@@ -238,33 +249,32 @@ def _suggestions(planner: Planner, calls: int) -> Iterator[Row]:
     )
 
 
-def _reading(planner: Planner, calls: int) -> Iterator[Row]:
-    """Read the whole schedule as JSON, and beside it run the same statements and look at nothing."""
-    adapter = TypeAdapter(list[SessionRead])
+def _reading(label: str, store: Store, shown: Shown, calls: int, statements: int) -> Iterator[Row]:
+    """Read as JSON, and beside it run the same statements and look at nothing."""
+    adapter, read = shown
     sent: list[tuple[str, Any]] = []
 
     def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
         sent.append((statement, parameters))
 
     def whole() -> int:
-        with planner.store.job() as db:
-            return len(adapter.dump_json(adapter.validate_python(planner.read(db))))
+        with store.job() as db:
+            return len(adapter.dump_json(adapter.validate_python(read(db))))
 
     def bare() -> None:
-        with planner.store.job() as db:
+        with store.job() as db:
             cursor = db.connection().connection.cursor()
             for statement, parameters in sent:
                 cursor.execute(statement, parameters)
                 cursor.fetchall()
 
     whole()
-    event.listen(planner.store.engine, "before_cursor_execute", note)
+    event.listen(store.engine, "before_cursor_execute", note)
     whole()
-    event.remove(planner.store.engine, "before_cursor_execute", note)
+    event.remove(store.engine, "before_cursor_execute", note)
     ours, other = (median(_time(work)[0] for _ in range(calls)) for work in (whole, bare))
-    yield Row("the schedule as JSON : its SQL alone", _ms(ours), _ms(other), ours / other)
-    statements = len(sent)
-    yield Row("statements for the schedule", str(statements), "", statements / STATEMENTS, most=1)
+    yield Row(f"{label} as JSON : its SQL alone", _ms(ours), _ms(other), ours / other)
+    yield Row(f"statements for {label}", str(len(sent)), str(statements), len(sent) / statements, most=1)
 
 
 def _together(planner: Planner) -> Iterator[Row]:

@@ -84,11 +84,13 @@ def test_a_stampede_never_oversells_and_loses_no_place(server: Server, live: Sto
 
 
 def test_a_stampede_without_locks_oversells(without_locks: Server, unguarded: Store) -> None:
-    people = crowd(unguarded, 300)
-    event_id = opened(unguarded, people[0], 10)
-    answers = stampede(without_locks, people, event_id)
-    assert outcomes(answers)["201"] > 10
-    assert "oversold" in faults(unguarded, answers)
+    def oversold() -> bool:
+        people = crowd(unguarded, 300)
+        answers = stampede(without_locks, people, opened(unguarded, people[0], 10))
+        return outcomes(answers)["201"] > 10 and "oversold" in faults(unguarded, answers)
+
+    # How many of the workers meet is chance.
+    assert any(oversold() for _ in range(10))
 
 
 def stampede_for_seats(server: Server, store: Store) -> tuple[Counter[str], int]:
@@ -108,9 +110,11 @@ def test_a_stampede_for_seats_takes_each_once(server: Server, live: Store) -> No
 
 
 def test_a_stampede_for_seats_without_locks_oversells(without_locks: Server, unguarded: Store) -> None:
-    seen, taken = stampede_for_seats(without_locks, unguarded)
-    assert (seen["201"] > 10, taken > 10) == (True, True)
-    assert "session-oversold" in faults(unguarded)
+    def oversold() -> bool:
+        seen, taken = stampede_for_seats(without_locks, unguarded)
+        return min(seen["201"], taken) > 10 and "session-oversold" in faults(unguarded)
+
+    assert any(oversold() for _ in range(10))
 
 
 async def come_and_go(client: Client, person: Person, event_id: int, times: int) -> Answer:

@@ -23,6 +23,7 @@ QUICK_LEVELS = (16, 64)
 BOUND = 0.9
 ROUNDS = 3
 ANSWERS_EACH = 3
+TRIAL_SECONDS = 2
 LONGEST_SECONDS = 30
 
 
@@ -54,17 +55,15 @@ def run(rig: Rig, seconds: int | None = None, only: str | None = None) -> Report
 
 
 def _round(rig: Rig, address: str, case: Case, levels: Sequence[int], seconds: int) -> list[Load]:
-    loads: list[Load] = []
+    """Measure a case at each number of clients, all for as long: the tables grow with the requests served."""
+    if not rig.quick:
+        tried = rig.measure(address, case, clients=levels[0], seconds=TRIAL_SECONDS)
+        seconds = max(seconds, min(ceil(ANSWERS_EACH * levels[-1] / tried.per_second), LONGEST_SECONDS))
+    loads = []
     for level in levels:
-        enough = _seconds_for(level, loads[0].per_second) if loads and not rig.quick else 0
-        loads.append(rig.measure(address, case, clients=level, seconds=max(seconds, enough)))
+        loads.append(rig.measure(address, case, clients=level, seconds=seconds))
         rig.drain(loads[-1], level)
     return loads
-
-
-def _seconds_for(clients: int, per_second: float) -> int:
-    """Tell how long a run has to be to say more about the server than about its beginning and its end."""
-    return min(ceil(ANSWERS_EACH * clients / per_second), LONGEST_SECONDS)
 
 
 def _judge(rig: Rig, report: Report, case: Case, measure_round: Callable[[], list[Load]]) -> None:

@@ -127,6 +127,11 @@ class StraightRoute(APIRoute):
         return Response(body, answer.status_code, answer.headers, "application/json")
 
 
+def has_straight_way(route: StraightRoute) -> bool:
+    """Say whether plain requests for ``route`` pass the solver by."""
+    return _Way.through(route.dependant) is not None
+
+
 class _Way:
     """What an endpoint takes, where it can be read without the solver."""
 

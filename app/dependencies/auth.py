@@ -7,6 +7,7 @@ from fastapi.security import OAuth2PasswordBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
+from app.core.database import Database
 from app.core.exceptions import Unauthorized
 from app.core.security import Claims, Tokens
 from app.crud import users
@@ -82,26 +83,45 @@ class RequiredBearer(Bearer):
         return self.require(request)
 
 
-TokenClaims = Annotated[Claims, Depends(RequiredBearer())]
+required = RequiredBearer()
+
+TokenClaims = Annotated[Claims, Depends(required)]
 ClaimsIfAny = Annotated[Claims | None, Depends(OptionalBearer())]
 
 
 async def viewer(claims: ClaimsIfAny, db: Db) -> User | None:
     """Return the account that asks, or None for somebody without a token."""
-    return None if claims is None else await _account(db, claims)
+    return None if claims is None else await run_in_threadpool(account, db, claims)
 
 
-async def current_user(claims: TokenClaims, db: Db) -> User:
-    """Return the account that asks."""
-    return await _account(db, claims)
+class Account:
+    """The account that asks."""
+
+    async def __call__(self, claims: TokenClaims, db: Db) -> User:
+        """Return it."""
+        return await run_in_threadpool(account, db, claims)
+
+    def read_plain(self, request: Request, _: object) -> Claims:
+        """Read the token of a plain request."""
+        return required.require(request)
+
+    def read_within(self, db: Database, claims: Claims) -> User:
+        """Return the account of a plain request."""
+        return account(db, claims)
 
 
-async def _account(db: Db, claims: Claims) -> User:
-    user = await run_in_threadpool(users.get_by_claims, db, claims)
+def account(db: Database, claims: Claims) -> User:
+    """Return the account of a token.
+
+    Raises:
+        Unauthorized: there is none, or it is not what the token says any more.
+
+    """
+    user = users.get_by_claims(db, claims)
     if user is None:
         raise Unauthorized("The token belongs to no active account any more. Sign in again.")
     return user
 
 
 Viewer = Annotated[User | None, Depends(viewer)]
-CurrentUser = Annotated[User, Depends(current_user)]
+CurrentUser = Annotated[User, Depends(Account())]

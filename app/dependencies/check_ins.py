@@ -8,12 +8,8 @@ from fastapi import Depends, Request, Response, status
 from app.core.exceptions import Problem
 from app.core.problems import problem_response
 from app.dependencies.idempotency import OnceRoute
+from app.dependencies.straight import Decided, PlainAnswer
 from app.schemas.check_ins import CheckInRead
-
-
-class _Refused(Exception):  # noqa: N818 - no failure: the refusal is what was decided and written
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
 
 
 class DoorRoute(OnceRoute):
@@ -30,8 +26,8 @@ class DoorRoute(OnceRoute):
         async def serve_at_the_door(request: Request) -> Response:
             try:
                 return await serve(request)
-            except _Refused as refused:
-                return problem_response(refused.problem)
+            except Decided as decided:
+                return decided.response
 
         return serve_at_the_door
 
@@ -39,16 +35,26 @@ class DoorRoute(OnceRoute):
 Answer = Callable[[CheckInRead | Problem], CheckInRead]
 
 
-async def answer(response: Response) -> Answer:
-    """Let a route answer what was decided at the door, with the status that says it."""
+class AnswerAtTheDoor:
+    """What lets a route answer what was decided at the door, with the status that says it."""
 
+    async def __call__(self, response: Response) -> Answer:
+        """Put the status into ``response``."""
+        return _answering(response)
+
+    def read_plain(self, _: Request, answer: PlainAnswer) -> Answer:
+        """Put the status into the answer to a plain request."""
+        return _answering(answer)
+
+
+def _answering(response: Response | PlainAnswer) -> Answer:
     def say(decided: CheckInRead | Problem) -> CheckInRead:
         if isinstance(decided, Problem):
-            raise _Refused(decided)
+            raise Decided(problem_response(decided))
         response.status_code = status.HTTP_201_CREATED if decided.first else status.HTTP_200_OK
         return decided
 
     return say
 
 
-AtTheDoor = Annotated[Answer, Depends(answer)]
+AtTheDoor = Annotated[Answer, Depends(AnswerAtTheDoor())]

@@ -17,10 +17,22 @@ async def store(request: Request) -> Store:
 StoreOfApp = Annotated[Store, Depends(store)]
 
 
-async def transaction(store: StoreOfApp) -> AsyncIterator[Database]:
-    """Open a transaction for the request and commit it before the answer leaves."""
-    async with store.transaction() as db:
-        yield db
+class Transaction:
+    """The transaction of a request."""
+
+    async def __call__(self, store: StoreOfApp) -> AsyncIterator[Database]:
+        """Open a transaction for the request and commit it before the answer leaves."""
+        async with store.transaction() as db:
+            yield db
+
+    def read_plain(self, *_: object) -> bool:
+        """Need nothing of a plain request."""
+        return True
+
+    def read_within(self, db: Database, _: object) -> Database:
+        """Hand over the transaction that a plain request has already."""
+        return db
 
 
+transaction = Transaction()
 Db = Annotated[Database, Depends(transaction, scope="function")]

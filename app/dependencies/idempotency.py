@@ -13,6 +13,7 @@ from app.crud import idempotency
 from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
 from app.dependencies.straight import StraightRoute
+from app.models import User
 from app.schemas.idempotency import Answer, RequestKey, Slot
 
 LONGEST_PATH = 255
@@ -69,10 +70,20 @@ async def request_key(request: Request, key: GivenKey = None) -> RequestKey | No
 Key = Annotated[RequestKey | None, Depends(request_key)]
 
 
-async def once(request: Request, key: Key, actor: CurrentUser, db: Db) -> None:
-    """Answer a request that was served under its key, and see to it that a new one is kept."""
-    if key is None:
-        return
+class Once:
+    """What serves a request with a key once."""
+
+    async def __call__(self, request: Request, key: Key, actor: CurrentUser, db: Db) -> None:
+        """Answer a request that was served under its key, and see to it that a new one is kept."""
+        if key is not None:
+            await _keep(request, key, actor, db)
+
+    def read_plain(self, request: Request, _: object) -> bool | None:
+        """Let a request pass that has no key."""
+        return None if "idempotency-key" in request.headers else True
+
+
+async def _keep(request: Request, key: RequestKey, actor: User, db: Database) -> None:
     slot = key.slot(actor.id)
     answer = await run_in_threadpool(_claim, db, slot, key.digest)
     if answer is not None:
@@ -86,7 +97,7 @@ async def once(request: Request, key: Key, actor: CurrentUser, db: Db) -> None:
     request.state.remember = remember
 
 
-ServedOnce = Depends(once)
+ServedOnce = Depends(Once())
 
 
 def _claim(db: Database, slot: Slot, digest: bytes) -> Answer | None:

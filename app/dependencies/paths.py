@@ -8,6 +8,7 @@ from fastapi import Depends, FastAPI, Path, Query, Request, Response
 from starlette.datastructures import MutableHeaders
 
 from app.core.security import LONGEST_ID
+from app.dependencies.straight import PlainAnswer
 
 EventId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
 SessionId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
@@ -36,12 +37,19 @@ def placing(app: FastAPI, headers: MutableHeaders) -> Place:
     return place
 
 
-async def location(request: Request, response: Response) -> Place:
-    """Let a route say where what it made can be read."""
-    return placing(request.app, response.headers)
+class Placing:
+    """What lets a route say where what it made can be read."""
+
+    async def __call__(self, request: Request, response: Response) -> Place:
+        """Put it into the answer's headers."""
+        return placing(request.app, response.headers)
+
+    def read_plain(self, request: Request, answer: PlainAnswer) -> Place:
+        """Put it into the headers of a plain request's answer."""
+        return placing(request.app, answer.headers)
 
 
-Location = Annotated[Place, Depends(location)]
+Location = Annotated[Place, Depends(Placing())]
 
 
 async def address(request: Request) -> Write:

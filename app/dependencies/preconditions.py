@@ -2,23 +2,35 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 
 from app.core.conditional import Expected
+
+LONGEST_TAGS = 4_096
 
 GivenTag = Annotated[
     str | None,
     Header(
         alias="If-Match",
-        max_length=4_096,
+        max_length=LONGEST_TAGS,
         description="The ETag that you read. The change is refused if somebody has edited this since.",
     ),
 ]
 
 
-async def expected(if_match: GivenTag = None) -> Expected:
-    """Read which version the request is meant for."""
-    return Expected(if_match)
+class ExpectedVersion:
+    """Which version a request is meant for."""
+
+    async def __call__(self, if_match: GivenTag = None) -> Expected:
+        """Read it."""
+        return Expected(if_match)
+
+    def read_plain(self, request: Request, _: object) -> Expected | None:
+        """Read it off a plain request."""
+        if_match = request.headers.get("if-match")
+        if if_match is not None and len(if_match) > LONGEST_TAGS:
+            return None
+        return Expected(if_match)
 
 
-IfMatch = Annotated[Expected, Depends(expected)]
+IfMatch = Annotated[Expected, Depends(ExpectedVersion())]

@@ -11,6 +11,7 @@ from app.core.security import Claims
 from app.dependencies.auth import Bearer
 from app.dependencies.idempotency import GivenKey, request_key
 from app.dependencies.paths import Place, placing
+from app.dependencies.straight import PlainAnswer
 from app.schemas.idempotency import RequestKey
 from app.schemas.registrations import Application, RegistrationMade
 from app.schemas.seats import SeatRead
@@ -51,11 +52,11 @@ class EntranceForBearer(Bearer):
         """Read what a request for a place or a seat brings, without asking the database."""
         return self._entrance(request, await request_key(request, key), response.headers)
 
-    def read_plain(self, request: Request, headers: MutableHeaders) -> Entrance | None:
+    def read_plain(self, request: Request, answer: PlainAnswer) -> Entrance | None:
         """Read what a request without a key brings."""
         if "idempotency-key" in request.headers:
             return None
-        return self._entrance(request, None, headers)
+        return self._entrance(request, None, answer.headers)
 
     def _entrance(self, request: Request, key: RequestKey | None, headers: MutableHeaders) -> Entrance:
         state = request.app.state

@@ -2,12 +2,9 @@
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Response, status
-from pydantic import TypeAdapter
-from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 
 from app.core.coalescing import SharedReads
@@ -17,6 +14,7 @@ from app.core.exceptions import NotFound, Unauthorized
 from app.core.security import Claims
 from app.crud import users
 from app.dependencies.auth import Bearer
+from app.dependencies.straight import PlainAnswer, written
 
 LONGEST_TAGS = 4_096
 
@@ -51,7 +49,7 @@ class Look:
 
     def take(self, db: Database) -> View:
         """Ask the service, and write its answer out."""
-        return _written(self.shape, self.service(db, *self.about))
+        return _view(self.shape, self.service(db, *self.about))
 
 
 class Views:
@@ -78,7 +76,7 @@ class Views:
             viewer = users.get_by_claims(db, claims)
             if viewer is None:
                 raise _no_account()
-            return _written(look.shape, look.service(db, viewer, *look.about))
+            return _view(look.shape, look.service(db, viewer, *look.about))
 
         return await self._store.run(take)
 
@@ -135,7 +133,7 @@ class ReaderByToken(Bearer):
         """Put the reader together."""
         return Reader(request, self.read(request), if_none_match)
 
-    def read_plain(self, request: HTTPConnection, _: MutableHeaders) -> Reader | None:
+    def read_plain(self, request: HTTPConnection, _: PlainAnswer) -> Reader | None:
         """Put the reader of a request together whose tag, if there is one, is not too long to be one."""
         if_none_match = request.headers.get("if-none-match")
         if if_none_match is not None and len(if_none_match) > LONGEST_TAGS:
@@ -146,14 +144,8 @@ class ReaderByToken(Bearer):
 AnyReader = Annotated[Reader, Depends(ReaderByToken())]
 
 
-@lru_cache
-def _adapter(shape: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(shape)
-
-
-def _written(shape: Any, found: Any) -> View:
-    adapter = _adapter(shape)
-    body = adapter.dump_json(adapter.validate_python(found, from_attributes=True))
+def _view(shape: Any, found: Any) -> View:
+    body = written(shape, found)
     return View(body, tag(getattr(found, "version", 0), body))
 
 

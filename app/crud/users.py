@@ -5,7 +5,7 @@ from sqlalchemy import or_, select
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
 from app.core.security import Claims
-from app.crud.records import page, within_name
+from app.crud.records import Order, page, within_name
 from app.models import User
 from app.models.enums import Role
 
@@ -40,9 +40,9 @@ def lock_active_admins(db: Database) -> list[int]:
 
 def page_all(db: Database, paging: Paging, *, search: str | None, role: Role | None) -> Slice[User]:
     """Return one page of the accounts, oldest first."""
-    query = select(User).order_by(User.id)
+    query = select(User)
     if search:
         query = query.where(or_(within_name(User.email, search), within_name(User.full_name, search)))
     if role:
         query = query.where(User.role == role)
-    return page(db, query, paging, filtered=bool(search or role))
+    return page(db, query, paging, by=Order((User.id,)), filtered=bool(search or role))

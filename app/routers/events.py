@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, status
 
 from app import services
 from app.core.exceptions import (
@@ -21,6 +21,7 @@ from app.core.problems import problems
 from app.dependencies.auth import CurrentUser, Viewer
 from app.dependencies.database import Db
 from app.dependencies.idempotency import OnceRoute, ServedOnce
+from app.dependencies.pages import paged
 from app.dependencies.paths import EventId, Location
 from app.dependencies.settings import AppSettings
 from app.models import Event
@@ -42,7 +43,7 @@ router = APIRouter(route_class=OnceRoute, prefix="/events", tags=["Events"])
     response_model=Page[EventSummary],
     responses=problems(Unauthorized),
 )
-def list_events(wanted: Annotated[EventQuery, Query()], db: Db, _: Viewer) -> Slice[Event]:
+def list_events(wanted: Annotated[EventQuery, paged(EventQuery)], db: Db, _: Viewer) -> Slice[Event]:
     """List the published events, soonest first unless `sort` says otherwise.
 
     `search` finds part of a name in whatever case; `from` and `to` keep what overlaps that time.

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from app import services
 from app.core.exceptions import (
@@ -17,6 +17,7 @@ from app.core.pagination import Slice
 from app.core.problems import problems
 from app.dependencies.auth import AppTokens, CurrentUser
 from app.dependencies.database import Db
+from app.dependencies.pages import paged
 from app.dependencies.passwords import PasswordProof
 from app.dependencies.paths import UserId
 from app.models import Event, Speaker, User
@@ -72,7 +73,9 @@ def update_me(
     responses=problems(Unauthorized),
     tags=["Events"],
 )
-def list_my_events(wanted: Annotated[OwnEventQuery, Query()], actor: CurrentUser, db: Db) -> Slice[Event]:
+def list_my_events(
+    wanted: Annotated[OwnEventQuery, paged(OwnEventQuery)], actor: CurrentUser, db: Db
+) -> Slice[Event]:
     """List the events that I own or help to run, drafts and cancelled ones too, newest first."""
     return services.events.list_run_by(db, actor, wanted)
 
@@ -84,7 +87,9 @@ def list_my_events(wanted: Annotated[OwnEventQuery, Query()], actor: CurrentUser
     responses=problems(Unauthorized),
     tags=["Speakers"],
 )
-def list_my_speakers(wanted: Annotated[SpeakerQuery, Query()], actor: CurrentUser, db: Db) -> Slice[Speaker]:
+def list_my_speakers(
+    wanted: Annotated[SpeakerQuery, paged(SpeakerQuery)], actor: CurrentUser, db: Db
+) -> Slice[Speaker]:
     """List the speakers that I made, by name, to use them again in another event."""
     return services.speakers.list_made_by(db, actor, wanted)
 
@@ -95,7 +100,7 @@ def list_my_speakers(wanted: Annotated[SpeakerQuery, Query()], actor: CurrentUse
     response_model=Page[UserRead],
     responses=problems(Unauthorized, Forbidden),
 )
-def list_accounts(wanted: Annotated[UserQuery, Query()], actor: CurrentUser, db: Db) -> Slice[User]:
+def list_accounts(wanted: Annotated[UserQuery, paged(UserQuery)], actor: CurrentUser, db: Db) -> Slice[User]:
     """List all accounts, oldest first. For administrators."""
     return services.users.list_accounts(db, actor, wanted)
 

@@ -13,7 +13,7 @@ from app.core.exceptions import (
 )
 from app.core.pagination import Slice
 from app.core.settings import EventCreators
-from app.crud.events import page_public as list_public
+from app.crud.listings import page_public as list_public
 from app.models import Event, User
 from app.models.enums import EventStatus
 from app.policies import (

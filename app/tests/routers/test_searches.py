@@ -12,6 +12,7 @@ from app.models.enums import EventStatus
 from app.tests.conftest import Caller
 from app.tests.factories import DAY, Factory, soon
 from app.tests.routers.conftest import ids, z
+from bench import quality
 
 LATER = soon(60)
 
@@ -269,6 +270,29 @@ def test_words_of_events_that_are_gone_hide_nothing(anonymous: Caller, make: Fac
     make.event(name="Concieto", status=EventStatus.DRAFT)
     event = make.event(name="Concierto")
     assert found(anonymous, "concieto") == [event.id]
+
+
+# Quality
+
+
+def test_what_people_write_finds_what_they_mean_among_the_first_three(
+    anonymous: Caller, make: Factory
+) -> None:
+    names, queries = quality.read()
+    owner = make.user()
+    for name in names:
+        make.event(owner, name=name)
+
+    def find(search: str) -> list[str]:
+        items = anonymous.get("/events", params={"search": search}).json()["items"]
+        return [item["name"] for item in items]
+
+    assert len(queries) == 60
+    assert {query.meant for query in queries} - set(names) == set()
+    missed = quality.missed(queries, find)
+    assert len(missed) <= 3, missed
+    # Nothing is found by being listed anyway.
+    assert len(quality.missed(queries, lambda _: names)) > 50
 
 
 # All together

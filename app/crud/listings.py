@@ -112,6 +112,8 @@ def _page_found(db: Database, wanted: EventQuery) -> Slice[Event]:
 
     A cursor says which of the two it was: the walk goes on in the same list, whatever has changed.
     """
+    # By words alone: an index in some order would be read from its beginning until enough is found.
+    plan(db, seqscan=False, indexscan=False, indexonlyscan=False)
     start = wanted.paging.start
     words = searches.understand(db, wanted.search) if wanted.search else None
     venue = searches.understand(db, wanted.venue) if wanted.venue else None
@@ -141,8 +143,6 @@ def _page_matches(
         distance = searches.distance(words, wanted.search_in).label("distance")
         by = Order((distance, Event.id), name=stage + CLOSEST)
         along = replace(ORDERS[NEWEST], name=stage + NEWEST)
-    # By words alone: any other index would be read from its beginning until enough is found.
-    plan(db, seqscan=False, indexscan=False, indexonlyscan=False)
     if paging.start and paging.start.order == stage + NEWEST:
         total = count_bounded(db, kept.rows(Event.id))
     else:

@@ -8,6 +8,7 @@ from app.core.settings import PROJECT
 
 FILE = PROJECT / "app" / "tests" / "data" / "search_queries.toml"
 AMONG = 3
+MOST_MISSED = 3
 
 
 class Query(NamedTuple):

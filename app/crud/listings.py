@@ -180,7 +180,9 @@ def _read_along(db: Database, kept: _Kept, paging: Paging, *, by: Order, total: 
     Or from all of them, where what is kept lies further on.
     """
     plan(db, seqscan=False, indexscan=True, indexonlyscan=True)
-    near = by.cut(_Kept([], None).rows(*by.columns), replace(paging, page=1, size=READ_AHEAD))
+    # What runs at ``on_at`` is little, and stands before all of these in the order of beginnings.
+    later = [Event.start_at >= kept.on_at] if kept.on_at and by.columns[0].key == "start_at" else []
+    near = by.cut(_Kept(later, None).rows(*by.columns), replace(paging, page=1, size=READ_AHEAD))
     last = db.execute(near.offset(READ_AHEAD).limit(1)).first()
     if last is not None:
         ahead = replace(kept, conditions=[*kept.conditions, by.until(last)])

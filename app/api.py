@@ -23,7 +23,9 @@ from app.core.exceptions import InvalidRequest, Overloaded, Unavailable
 from app.core.logging import configure_logging
 from app.core.middleware import (
     BodyLimit,
+    CompressedTags,
     Failures,
+    HeadRequests,
     RequestLog,
     SecurityHeaders,
     TrailingSlash,
@@ -33,15 +35,20 @@ from app.core.problems import DATABASE_TROUBLE, install_problem_handlers, proble
 from app.core.security import Hashing, Seals, Tokens
 from app.core.settings import DefaultSettings, Environment, Settings, load_settings
 from app.core.startup import database_url, prepare
+from app.dependencies.views import Views
 from app.models.constraints import explain
 from app.routers import (
     aliases,
     auth,
+    calendars,
     check_ins,
     events,
     health,
+    moves,
     registrations,
     rooms,
+    schedules,
+    seats,
     sessions,
     speakers,
     teams,
@@ -52,6 +59,7 @@ VERSION = "0.1.0"
 OTHER_THREADS = 20
 SECONDS_BETWEEN_CHORES = 60.0
 KEYS_FORGOTTEN_AT_ONCE = 10_000
+LARGER_BODIES = {"schedule": 8 * 1_048_576}
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -100,14 +108,18 @@ def _add_routes(app: FastAPI, prefix: str) -> None:
     for module in (
         aliases,
         registrations,
+        seats,
         auth,
         users,
         events,
         teams,
         sessions,
+        moves,
         speakers,
         rooms,
         check_ins,
+        calendars,
+        schedules,
     ):
         app.include_router(module.router, prefix=prefix)
 
@@ -115,10 +127,12 @@ def _add_routes(app: FastAPI, prefix: str) -> None:
 def _add_middleware(app: FastAPI, settings: Settings, policies: dict[str, str]) -> None:
     """Wrap the application; what is added last is met first."""
     app.add_middleware(Failures)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, larger=LARGER_BODIES)
     app.add_middleware(TrailingSlash)
     if settings.gzip_enabled:
         app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=5)
+        app.add_middleware(CompressedTags)
+    app.add_middleware(HeadRequests)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins,
@@ -142,21 +156,25 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     async with AsyncExitStack() as stack:
         url = await to_thread.run_sync(stack.enter_context, database_url(settings))
-        store = Store(url, pool_size=settings.db_pool_size, queue_size=settings.db_queue_size)
+        store = Store(
+            url,
+            pool_size=settings.db_pool_size,
+            queue_size=settings.db_queue_size,
+            group_commits=2,
+        )
         stack.callback(store.close)
         await to_thread.run_sync(prepare, settings, store.engine)
         # Whoever is through the gate finds a thread at once, and a few are left for the rest.
         to_thread.current_default_thread_limiter().total_tokens = settings.db_pool_size + OTHER_THREADS
         app.state.store = store
+        in_groups = partial(GroupCommit, queue=settings.db_queue_size, common=DATABASE_TROUBLE)
         app.state.admissions = await stack.enter_async_context(
-            GroupCommit(
-                store.serving(services.registrations.admit),
-                queue=settings.db_queue_size,
-                common=DATABASE_TROUBLE,
-            )
+            in_groups(store.serving(services.registrations.admit))
         )
+        app.state.seatings = await stack.enter_async_context(in_groups(store.serving(services.seats.take)))
         forget = partial(services.idempotency.forget_expired, limit=KEYS_FORGOTTEN_AT_ONCE)
         await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, partial(store.chore, forget)))
+        app.state.views = Views(store, queue=settings.db_queue_size)
         app.state.hashing = Hashing(settings.hashing_threads, settings.db_queue_size)
         yield
 

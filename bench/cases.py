@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from bench.data import SESSIONS_EACH, World
 from bench.load import Line
@@ -13,6 +14,7 @@ PREFIX = "/api/v1"
 SLOT = timedelta(minutes=5)
 MANY_EVENTS = 1_000
 SCANS_EACH = 4
+TALKS_EACH = 4
 
 
 class Request(NamedTuple):
@@ -67,6 +69,15 @@ def _session_plan(world: World, i: int) -> dict[str, Any]:
     return {"title": f"Talk {i}", **times, "room": "Room 1", "speaker_ids": [event]}
 
 
+def _plan(world: World, i: int) -> dict[str, Any]:
+    """Move the first session of event after event to a slot of its own from the second day on."""
+    event = _event(world, i)
+    start_at = world.start_of(event) + timedelta(days=1) + i // world.events * SLOT
+    times = {"start_at": start_at.isoformat(), "end_at": (start_at + SLOT).isoformat()}
+    session = (event - 1) * SESSIONS_EACH + 1
+    return {"event_id": event, "moves": [{"session_id": session, **times}]}
+
+
 def _new_event(world: World, i: int) -> dict[str, Any]:
     start_at = world.start_of(i)
     times = {"start_at": start_at.isoformat(), "end_at": (start_at + timedelta(days=3)).isoformat()}
@@ -81,6 +92,23 @@ def _scans(world: World, i: int) -> dict[str, Any]:
         for n in range(SCANS_EACH)
     ]
     return {"scans": scans}
+
+
+def _schedule(world: World, i: int) -> dict[str, Any]:
+    """Plan sessions of event after event, one after the other from the second day on."""
+    event = _event(world, i)
+    first = world.start_of(event) + timedelta(days=1) + i // world.events * TALKS_EACH * SLOT
+    talks = [
+        {
+            "guid": str(UUID(int=i * TALKS_EACH + n)),
+            "title": f"Talk {i}.{n}",
+            "date": (first + n * SLOT).isoformat(),
+            "duration": "00:05",
+            "persons": [{"public_name": f"Speaker {event}"}],
+        }
+        for n in range(TALKS_EACH)
+    ]
+    return {"schedule": {"conference": {"days": [{"rooms": {"Room 1": talks}}]}}}
 
 
 LIST = Case("list_events", "GET", 200, lambda _, __: Request("/events"))
@@ -130,6 +158,20 @@ INSERT INTO registrations (event_id, user_id, status, ticket_code)
 SELECT i % :events + 1, i + 1, 'CONFIRMED', 'ticket-' || i FROM generate_series(0, :count - 1) AS i
 """
 
+SEATED = f"""
+{GUESTS};
+INSERT INTO seats (session_id, event_id, user_id, during)
+SELECT sessions.id, event_id, i + 1, during
+FROM generate_series(0, :count - 1) AS i
+JOIN sessions ON sessions.id = i % :events * :sessions_each + 1
+"""
+
+
+def _seat(world: World, i: int) -> Request:
+    """Name the first session of an event for one of its guests."""
+    return Request(f"/registrations/sessions/{(_event(world, i) - 1) * SESSIONS_EACH + 1}", i + 1)
+
+
 WRITES = (
     REGISTER,
     REGISTER_HOT,
@@ -140,6 +182,8 @@ WRITES = (
         lambda world, i: Request(f"/registrations/events/{_event(world, i)}", i + 1),
         more=GUESTS,
     ),
+    Case("take_seat", "POST", 201, _seat, more=GUESTS),
+    Case("give_seat_up", "DELETE", 204, _seat, more=SEATED),
     Case(
         "check_in",
         "POST",
@@ -229,6 +273,12 @@ WRITES = (
         ),
     ),
     Case(
+        "move_sessions",
+        "POST",
+        200,
+        lambda world, i: Request("/sessions/moves", _event(world, i), _plan(world, i)),
+    ),
+    Case(
         "cancel_session",
         "DELETE",
         204,
@@ -291,6 +341,16 @@ WRITES = (
         SELECT :events + i + 1, i % :events + 1, 'To delete ' || i FROM generate_series(0, :count - 1) AS i
         """,
     ),
+    Case(
+        "take_schedule_in",
+        "POST",
+        200,
+        lambda world, i: Request(
+            f"/events/{_event(world, i)}/schedule", _event(world, i), _schedule(world, i)
+        ),
+        note=f"{TALKS_EACH} sessions each",
+    ),
+    Case("open_calendar", "POST", 201, lambda _, i: Request("/users/me/calendar", i + 1)),
     Case("update_me", "PATCH", 200, lambda _, i: Request("/users/me", i + 1, {"full_name": f"Renamed {i}"})),
     # The administrator is person 1.
     Case("update_account", "PATCH", 200, lambda _, i: Request(f"/users/{i + 2}", 1, {"role": "ORGANIZER"})),

@@ -24,7 +24,7 @@ def _admit(applications: Sequence[Application]) -> list[RegistrationMade]:
     return [
         RegistrationMade(
             id=next(_ids),
-            event_id=application.event_id,
+            event_id=application.wanted_id,
             user_id=application.claims.uid,
             status=RegistrationStatus.CONFIRMED,
             waitlist_position=None,

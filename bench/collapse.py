@@ -7,7 +7,7 @@ that the suite could not see a collapse, so it is a miss as well.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import inf
+from math import ceil, inf
 from statistics import median
 
 from rich.table import Table
@@ -22,6 +22,9 @@ SECONDS = 4
 QUICK_LEVELS = (16, 64)
 BOUND = 0.9
 ROUNDS = 3
+ANSWERS_EACH = 3
+TRIAL_SECONDS = 2
+LONGEST_SECONDS = 30
 
 
 def run(rig: Rig, seconds: int | None = None, only: str | None = None) -> Report:
@@ -36,7 +39,7 @@ def run(rig: Rig, seconds: int | None = None, only: str | None = None) -> Report
         f"p99 ms at {levels[-1]}",
         "rounds",
         "",
-        title=f"collapse: requests served a second, by number of clients, {seconds} s each",
+        title=f"collapse: requests served a second, by number of clients, {seconds} s each or longer",
     )
     for column in table.columns[1:-1]:
         column.justify = "right"
@@ -52,6 +55,10 @@ def run(rig: Rig, seconds: int | None = None, only: str | None = None) -> Report
 
 
 def _round(rig: Rig, address: str, case: Case, levels: Sequence[int], seconds: int) -> list[Load]:
+    """Measure a case at each number of clients, all for as long: the tables grow with the requests served."""
+    if not rig.quick:
+        tried = rig.measure(address, case, clients=levels[0], seconds=TRIAL_SECONDS)
+        seconds = max(seconds, min(ceil(ANSWERS_EACH * levels[-1] / tried.per_second), LONGEST_SECONDS))
     loads = []
     for level in levels:
         loads.append(rig.measure(address, case, clients=level, seconds=seconds))

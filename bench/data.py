@@ -60,6 +60,11 @@ class World:
     people: int
     events: int = 2_000
 
+    @property
+    def requests(self) -> int:
+        """Count the requests that can be told apart: one a person, but for two who are needed elsewhere."""
+        return self.people - 2
+
     @cached_property
     def password_hash(self) -> str:
         """Hash one password for everybody."""

@@ -59,7 +59,7 @@ class Rig:
         return load
 
     def _drive(self, address: str, case: Case, *, clients: int, seconds: int) -> Load:
-        count = self.world.events if case.cycles else FASTEST * seconds
+        count = self.world.events if case.cycles else min(FASTEST * seconds, self.world.requests)
         file = write(case.lines(self.world, self.tokens, count), self.folder / "requests")
         wait_until_quiet(self.engine)
         self.world.fill(self.engine, case.more, count=count)
@@ -67,7 +67,7 @@ class Rig:
 
     def drain(self, load: Load, clients: int) -> None:
         """Wait for the requests that the clients left behind, which are still being served."""
-        time.sleep(min(1.5 * clients / load.per_second, LONGEST_DRAIN))
+        time.sleep(min(clients / load.per_second, LONGEST_DRAIN))
 
 
 @dataclass

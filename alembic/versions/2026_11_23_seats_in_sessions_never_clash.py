@@ -250,7 +250,7 @@ def upgrade() -> None:
             (sa.column("user_id"), "="),
             (sa.column("during"), "&&"),
             where=sa.text("given_up_at IS NULL"),
-            deferrable="True",
+            deferrable=True,
             initially="IMMEDIATE",
             using="gist",
             name="ex_seats_attendee_is_in_one_place",

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,6 +14,8 @@ from app.core.exceptions import Overloaded
 
 Member = TypeVar("Member")
 Outcome = TypeVar("Outcome")
+Key = TypeVar("Key", bound=Hashable)
+Found = TypeVar("Found")
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +153,61 @@ class GroupCommit(Generic[Member, Outcome]):
         counters.largest_batch = max(counters.largest_batch, len(batch))
         counters.waited += sum(now - entry.since for entry in batch)
         counters.longest_wait = max(counters.longest_wait, now - batch[0].since)
+
+
+class SharedReads(Generic[Key, Found]):
+    """Let readers who ask for the same thing at the same time share one look at it.
+
+    A reader shares the next look, never the one that is under way: what is found was looked up after the
+    reader asked, so it holds all that was committed until then. Nothing is kept once it is handed over, so
+    nothing can be stale. A lone reader waits for nobody, and a slow key holds up no other.
+    """
+
+    def __init__(self, look: Callable[[Key], Awaitable[Found]], *, queue: int) -> None:
+        """Let ``queue`` readers wait for others' looks, at whatever keys."""
+        self._look = look
+        self._queue = queue
+        self._next: dict[Key, asyncio.Future[Found]] = {}
+        self._flights: dict[Key, asyncio.Task[None]] = {}
+        self.waiting = 0
+
+    async def get(self, key: Key) -> Found:
+        """Return what ``key`` is now; whoever stops waiting stops nobody else.
+
+        Raises:
+            Overloaded: as many wait as may.
+            Exception: whatever ``look`` raises, to all who shared it.
+
+        """
+        found = self._next.get(key)
+        first = key not in self._flights
+        if not first and self.waiting >= self._queue:
+            raise Overloaded
+        if found is None:
+            found = self._next[key] = asyncio.get_running_loop().create_future()
+        if first:
+            self._flights[key] = asyncio.create_task(self._fly(key))
+            return await asyncio.shield(found)
+        self.waiting += 1
+        try:
+            return await asyncio.shield(found)
+        finally:
+            self.waiting -= 1
+
+    async def _fly(self, key: Key) -> None:
+        """Look ``key`` up for all who wait for it, and again for those who have come meanwhile."""
+        try:
+            while (found := self._next.pop(key, None)) is not None:
+                try:
+                    found.set_result(await self._look(key))
+                except asyncio.CancelledError:
+                    found.cancel()
+                    raise
+                except Exception as error:  # noqa: BLE001 - it is raised to all who shared the look
+                    found.set_exception(error)
+                    found.exception()  # They may all have gone, and then nobody would have asked for it.
+        finally:
+            del self._flights[key]
 
 
 def _answer(entry: _Waiting[Member, Outcome], outcome: Outcome | Exception) -> None:

@@ -25,12 +25,16 @@ class Database(Session):
 class Store:
     """The connections to one PostgreSQL, and the only place where transactions begin and end."""
 
-    def __init__(self, url: str, *, pool_size: int, queue_size: int, echo: bool = False) -> None:
-        """Keep up to ``pool_size`` connections to ``url``; let ``queue_size`` requests wait for one."""
+    def __init__(
+        self, url: str, *, pool_size: int, queue_size: int, group_commits: int = 0, echo: bool = False
+    ) -> None:
+        """Keep up to ``pool_size`` connections to ``url``; let ``queue_size`` requests wait for one.
+
+        Each of ``group_commits`` has one of its own beside them.
+        """
         self.engine: Engine = create_engine(
             url,
-            # One more than the gate lets in: the group commit's own.
-            pool_size=pool_size + 1,
+            pool_size=pool_size + group_commits,
             max_overflow=0,
             pool_pre_ping=True,
             echo=echo,
@@ -89,9 +93,19 @@ class Store:
         return serve
 
     async def run(self, work: Callable[[Database], T]) -> T:
-        """Run ``work`` in a short transaction of its own and return what it returns."""
-        async with self.transaction() as db:
-            return await to_thread.run_sync(work, db)
+        """Run ``work`` in a short transaction of its own, in one thread, and return what it returns.
+
+        Raises:
+            Overloaded: too many wait already.
+
+        """
+
+        def do() -> T:
+            with self.job() as db:
+                return work(db)
+
+        async with self.gate:
+            return await to_thread.run_sync(do)
 
     async def chore(self, work: Callable[[Database], object]) -> None:
         """Do ``work`` for no request, in its turn at the gate and in a transaction of its own."""

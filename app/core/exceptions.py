@@ -35,8 +35,10 @@ Problem
 │   ├── SpeakerHasSessions
 │   ├── TicketCancelled
 │   ├── TicketNotConfirmed
+│   ├── UnknownSession
 │   ├── UnknownSpeaker
 │   └── WaitlistNotEmpty
+├── PreconditionFailed           412
 ├── ContentTooLarge              413
 ├── UnsupportedMediaType         415
 ├── InvalidRequest               422
@@ -350,6 +352,13 @@ class TicketNotConfirmed(Conflict):
     default_detail = "This person is on the waitlist and has no place yet. Raise the capacity to let them in."
 
 
+class UnknownSession(Conflict):
+    """A plan named sessions that the event does not have."""
+
+    title = "Unknown session"
+    default_detail = "The event has no such sessions; 'session_ids' lists them. Take them out of the plan."
+
+
 class UnknownSpeaker(Conflict):
     """A session named speakers that do not exist or are not the actor's to name."""
 
@@ -362,6 +371,14 @@ class WaitlistNotEmpty(Conflict):
 
     title = "People are waiting"
     default_detail = "People are on the waitlist. Raise the capacity to let them in before switching it off."
+
+
+class PreconditionFailed(Problem):
+    """The thing has been edited since the caller read it."""
+
+    status = 412
+    title = "Changed meanwhile"
+    default_detail = "Somebody has changed this since you read it. Read it again, and repeat your change."
 
 
 class ContentTooLarge(Problem):

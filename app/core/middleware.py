@@ -2,15 +2,16 @@
 
 import logging
 import re
+import secrets
 import time
-import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.core.conditional import compressed
 from app.core.exceptions import ContentTooLarge, InternalError, UntrustedHost
 from app.core.logging import request_id
 from app.core.problems import problem_response
@@ -37,7 +38,7 @@ class RequestLog:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        name = given if WELL_FORMED_ID.fullmatch(given) else uuid.uuid4().hex
+        name = given if WELL_FORMED_ID.fullmatch(given) else secrets.token_hex(16)
         mark = request_id.set(name)
         status = 500
         started = time.perf_counter()
@@ -110,13 +111,59 @@ class SecurityHeaders:
         await self.app(scope, receive, send_secured)
 
 
+class HeadRequests:
+    """Answer HEAD wherever GET is answered, with the same headers and without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            # Whoever sends it has to know, or a body shorter than its length would be a fault.
+            scope["method"] = "HEAD"
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        scope["method"] = "GET"
+        await self.app(scope, receive, send_without_body)
+
+
+class CompressedTags:
+    """Tell apart the tags of an answer and of the same answer compressed, which are not the same bytes."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap ``app``, which compresses."""
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=message["headers"])
+                if "etag" in headers and headers.get("content-encoding") == "gzip":
+                    headers["etag"] = compressed(headers["etag"])
+            await send(message)
+
+        await self.app(scope, receive, send_marked)
+
+
 class BodyLimit:
     """Refuse a body over the limit before reading it, or while it comes in if its length was not said."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
-        """Wrap ``app``; let bodies of ``max_bytes`` through."""
+    def __init__(self, app: ASGIApp, *, max_bytes: int, larger: Mapping[str, int] | None = None) -> None:
+        """Wrap ``app``; let bodies of ``max_bytes`` through, or of what ``larger`` has for a path's end."""
         self.app = app
         self.max_bytes = max_bytes
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -125,7 +172,8 @@ class BodyLimit:
             return
         too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         length = Headers(scope=scope).get("content-length", "")
-        if length.isdigit() and int(length) > self.max_bytes:
+        most = max(self.max_bytes, self._larger.get(scope["path"].rpartition("/")[2], 0))
+        if length.isdigit() and int(length) > most:
             await problem_response(ContentTooLarge())(scope, receive, send)
             return
         read = 0
@@ -134,7 +182,7 @@ class BodyLimit:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self.max_bytes:
+            if read > most:
                 raise too_large
             return message
 

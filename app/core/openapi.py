@@ -30,6 +30,11 @@ TAGS = [
         "name": "Registrations",
         "description": "Places at events. Never more than there are.",
     },
+    {"name": "Seats", "description": "Places in sessions, and the agenda that they make."},
+    {
+        "name": "Calendars",
+        "description": "Events and agendas for calendar programs, and schedules to exchange.",
+    },
     {"name": "Accounts", "description": "Signing up, signing in, and who may do what."},
     {"name": "Health", "description": "For load balancers and container platforms."},
     {

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import (
     ARRAY,
     Integer,
+    Select,
     String,
     TableValuedAlias,
     and_,
@@ -54,7 +55,7 @@ class Admitted:
     ticket_code: str
 
 
-def _table(**columns: type[Integer | String]) -> TableValuedAlias:
+def as_table(**columns: type[Integer | String]) -> TableValuedAlias:
     """Read arrays of equal length, each bound under the name of its column, as the rows of a table."""
     arrays = [bindparam(name, type_=ARRAY(kind)) for name, kind in columns.items()]
     return func.unnest(*arrays).table_valued(*columns, with_ordinality="arrival").render_derived()
@@ -80,8 +81,9 @@ _DOORS = (
 )
 
 _ACCOUNTS = select(User.id, User.email, User.token_version).where(User.id == func.any(IDS), User.is_active)
+_HELD_ACCOUNTS = _ACCOUNTS.order_by(User.id).with_for_update(key_share=True)
 
-_pairs = _table(events=Integer, users=Integer)
+_pairs = as_table(events=Integer, users=Integer)
 _LIVE = select(Registration.event_id, Registration.user_id).join(
     _pairs,
     and_(
@@ -91,7 +93,7 @@ _LIVE = select(Registration.event_id, Registration.user_id).join(
     ),
 )
 
-_rows = _table(events=Integer, users=Integer, statuses=String, tickets=String)
+_rows = as_table(events=Integer, users=Integer, statuses=String, tickets=String)
 # On the table and not the model: the ORM would take the arrays for rows.
 _registrations = Base.metadata.tables["registrations"]
 _ADD = (
@@ -145,7 +147,16 @@ def lock_doors(db: Database, event_ids: Collection[int]) -> tuple[dict[int, Door
 
 def list_fitting(db: Database, claims: Collection[Claims]) -> set[Claims]:
     """Return which of ``claims`` still fit an active account, and more of the same accounts."""
-    found = db.execute(_ACCOUNTS, {"ids": [claim.uid for claim in claims]})
+    return _fitting(db, _ACCOUNTS, claims)
+
+
+def lock_fitting(db: Database, claims: Collection[Claims]) -> set[Claims]:
+    """Return the same, and let nobody else plan the agendas of these accounts until the end."""
+    return _fitting(db, _HELD_ACCOUNTS, claims)
+
+
+def _fitting(db: Database, accounts: Select[int, str, int], claims: Collection[Claims]) -> set[Claims]:
+    found = db.execute(accounts, {"ids": [claim.uid for claim in claims]})
     return {Claims(uid=uid, sub=sub, ver=ver) for uid, sub, ver in found}
 
 

@@ -8,6 +8,7 @@ from sqlalchemy.orm import selectinload
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
 from app.crud.records import Order, page
+from app.crud.sessions import AT_ONCE
 from app.models import Event, Session, TeamMember
 from app.models.enums import EventStatus
 
@@ -26,7 +27,9 @@ def get_with_sessions(db: Database, event_id: int) -> Event | None:
     sessions = selectinload(Event.sessions)
     return db.scalar(
         _existing(event_id)
-        .options(sessions.joinedload(Session.place), sessions.selectinload(Session.speakers))
+        .options(
+            sessions.joinedload(Session.place), sessions.selectinload(Session.speakers, chunksize=AT_ONCE)
+        )
         .execution_options(populate_existing=True)
     )
 

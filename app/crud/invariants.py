@@ -20,6 +20,7 @@ from app.models import (
     IdempotencyKey,
     Registration,
     Room,
+    Seat,
     Session,
     session_speakers,
 )
@@ -39,9 +40,11 @@ class Invariant:
 _OTHER_SESSION = aliased(Session, name="other_session")
 _OTHER = aliased(Registration, name="other")
 _OTHER_LINK = session_speakers.alias("other_link")
+_OTHER_SEAT = aliased(Seat, name="other_seat")
 
 _LIVE = Registration.status != RegistrationStatus.CANCELLED
 _HELD = Session.deleted_at.is_(None)
+_SEATED = Seat.given_up_at.is_(None)
 
 
 def _count(status: RegistrationStatus) -> Any:
@@ -51,6 +54,10 @@ def _count(status: RegistrationStatus) -> Any:
 
 _CONFIRMED = _count(RegistrationStatus.CONFIRMED)
 _WAITLISTED = _count(RegistrationStatus.WAITLISTED)
+
+_SEATS_TAKEN = (
+    select(func.count()).where(Seat.session_id == Session.id, _SEATED).correlate(Session).scalar_subquery()
+)
 
 _SHARES_TIME = and_(
     _OTHER_SESSION.start_at < Session.end_at,
@@ -254,11 +261,69 @@ INVARIANTS: Sequence[Invariant] = (
         .distinct(),
     ),
     Invariant(
+        "session-oversold",
+        "more seats are taken in the session than it has places, or its room where it says no number",
+        select(Session.id)
+        .outerjoin(Room, Room.id == Session.room_id)
+        .where(_HELD, func.coalesce(Session.own_capacity, Room.capacity) < _SEATS_TAKEN),
+    ),
+    Invariant(
+        "seats-miscounted",
+        "the session's counter of seats is not the number of those held",
+        select(Session.id).where(Session.seats_taken != _SEATS_TAKEN),
+    ),
+    Invariant(
+        "seat-without-place",
+        "somebody holds the seat without a confirmed registration for its event",
+        select(Seat.id).where(
+            _SEATED,
+            ~exists().where(
+                Registration.user_id == Seat.user_id,
+                Registration.event_id == Seat.event_id,
+                Registration.status == RegistrationStatus.CONFIRMED,
+            ),
+        ),
+    ),
+    Invariant(
+        "seat-in-nothing",
+        "the seat is held although its session is deleted",
+        select(Seat.id)
+        .join(Session, Session.id == Seat.session_id)
+        .where(_SEATED, Session.deleted_at.is_not(None)),
+    ),
+    Invariant(
+        "attendee-in-two-places",
+        "the seat's holder holds an earlier one at the same time",
+        select(Seat.id)
+        .join(Session, Session.id == Seat.session_id)
+        .join(_OTHER_SEAT, and_(_OTHER_SEAT.user_id == Seat.user_id, _OTHER_SEAT.id < Seat.id))
+        .join(_OTHER_SESSION, and_(_OTHER_SESSION.id == _OTHER_SEAT.session_id, _SHARES_TIME))
+        .where(_SEATED, _OTHER_SEAT.given_up_at.is_(None), _goes_on(Session), _goes_on(_OTHER_SESSION))
+        .distinct(),
+    ),
+    Invariant(
+        "seat-session-copy",
+        "what the seat copies of its session, the event and the time, is not what the session says",
+        select(Seat.id)
+        .outerjoin(Session, Session.id == Seat.session_id)
+        .where(
+            func.row(Seat.event_id, Seat.during).is_distinct_from(func.row(Session.event_id, Session.during))
+        ),
+    ),
+    Invariant(
         "key-without-registration",
         "a key remembers the registration as made, and there is none of this person's",
         _forgotten(
             "/registrations/events/[0-9]+$",
             and_(Registration.id == _MADE, Registration.user_id == IdempotencyKey.user_id),
+        ),
+    ),
+    Invariant(
+        "key-without-seat",
+        "a key remembers the seat as taken, and there is none of this person's",
+        _forgotten(
+            "/registrations/sessions/[0-9]+$",
+            and_(Seat.id == _MADE, Seat.user_id == IdempotencyKey.user_id),
         ),
     ),
     Invariant(

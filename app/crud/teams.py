@@ -19,6 +19,8 @@ def get_role(db: Database, event_id: int, user_id: int) -> TeamRole | None:
 
 def list_staff(db: Database, pairs: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
     """Return which of the pairs of event and user are an event and one of those who run it."""
+    if not pairs:
+        return set()
     query = (
         select(Event.id, User.id)
         .join(User, tuple_(Event.id, User.id).in_(pairs))

@@ -23,24 +23,26 @@ async def tokens(request: Request) -> Tokens:
 AppTokens = Annotated[Tokens, Depends(tokens)]
 
 
-class BearerClaims(OAuth2PasswordBearer):
+class Bearer(OAuth2PasswordBearer):
     """Read the bearer token. A bad one is refused even where none is needed.
 
     One dependency and not a chain of them: every request that carries a token passes here.
     """
 
-    def __init__(self, *, needed: bool) -> None:
-        """Refuse a request without a token if one is ``needed``."""
+    def __init__(self) -> None:
+        """Describe the scheme."""
         # The OpenAPI document gets the whole address once the prefix is known.
         super().__init__(tokenUrl="auth/token", auto_error=False, scheme_name="Account")
-        self._needed = needed
 
-    async def __call__(self, request: HTTPConnection) -> Claims | None:  # type: ignore[override]
-        """Return what the token claims, or None without one."""
+    def read(self, request: HTTPConnection) -> Claims | None:
+        """Return what the token of ``request`` claims, or None without one.
+
+        Raises:
+            Unauthorized: there is a token, and it is not valid.
+
+        """
         header = request.headers.get("authorization")
         if header is None:
-            if self._needed:
-                raise Unauthorized
             return None
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
@@ -51,9 +53,37 @@ class BearerClaims(OAuth2PasswordBearer):
             raise Unauthorized("The token is not valid or has ended. Sign in again.")
         return claims
 
+    def require(self, request: HTTPConnection) -> Claims:
+        """Return what the token of ``request`` claims.
 
-TokenClaims = Annotated[Claims, Depends(BearerClaims(needed=True))]
-ClaimsIfAny = Annotated[Claims | None, Depends(BearerClaims(needed=False))]
+        Raises:
+            Unauthorized: there is no valid token.
+
+        """
+        claims = self.read(request)
+        if claims is None:
+            raise Unauthorized
+        return claims
+
+
+class OptionalBearer(Bearer):
+    """Read the token of a request that needs none."""
+
+    async def __call__(self, request: HTTPConnection) -> Claims | None:  # type: ignore[override]
+        """Return what the token claims, or None without one."""
+        return self.read(request)
+
+
+class RequiredBearer(Bearer):
+    """Read the token of a request that needs one."""
+
+    async def __call__(self, request: HTTPConnection) -> Claims:  # type: ignore[override]
+        """Return what the token claims."""
+        return self.require(request)
+
+
+TokenClaims = Annotated[Claims, Depends(RequiredBearer())]
+ClaimsIfAny = Annotated[Claims | None, Depends(OptionalBearer())]
 
 
 async def viewer(claims: ClaimsIfAny, db: Db) -> User | None:

@@ -2,20 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Header, Request, Response
-from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
-from app.core.coalescing import GroupCommit
 from app.core.database import Database
 from app.core.exceptions import IdempotencyKeyReused, InvalidRequest, RequestInProgress
 from app.crud import idempotency
 from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
+from app.dependencies.straight import StraightRoute
 from app.schemas.idempotency import Answer, RequestKey, Slot
-from app.schemas.registrations import Application, RegistrationMade
 
 LONGEST_PATH = 255
 
@@ -36,7 +34,7 @@ class _Replayed(Exception):  # noqa: N818 - no failure: the answer is there alre
         self.answer = answer
 
 
-class OnceRoute(APIRoute):
+class OnceRoute(StraightRoute):
     """Keep the answer to a request with a key in the transaction of its effect, and give it again."""
 
     def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
@@ -89,15 +87,6 @@ async def once(request: Request, key: Key, actor: CurrentUser, db: Db) -> None:
 
 
 ServedOnce = Depends(once)
-
-
-async def admissions(request: Request) -> GroupCommit[Application, RegistrationMade]:
-    """Hand over where applications for places are decided together."""
-    found: GroupCommit[Application, Any] = request.app.state.admissions
-    return found
-
-
-Admissions = Annotated[GroupCommit[Application, RegistrationMade], Depends(admissions)]
 
 
 def _claim(db: Database, slot: Slot, digest: bytes) -> Answer | None:

@@ -28,6 +28,7 @@ ROOM_TAKEN = "ex_sessions_room_holds_one_session"
 SPEAKER_BUSY = "ex_session_speakers_speaker_is_in_one_place"
 INSIDE_EVENT = "ck_sessions_inside_its_event"
 SESSION_FULL = "ck_sessions_seats_within_capacity"
+ROOM_TOO_SMALL = "ck_sessions_fits_in_its_room"
 AGENDA_CONFLICT = "ex_seats_attendee_is_in_one_place"
 
 CONSTRAINT_PROBLEMS: dict[str, type[Problem]] = {
@@ -40,7 +41,7 @@ CONSTRAINT_PROBLEMS: dict[str, type[Problem]] = {
     ROOM_TAKEN: RoomTaken,
     SPEAKER_BUSY: SpeakerBusy,
     INSIDE_EVENT: SessionOutsideEvent,
-    "ck_sessions_fits_in_its_room": RoomTooSmall,
+    ROOM_TOO_SMALL: RoomTooSmall,
     SESSION_FULL: SessionFull,
     AGENDA_CONFLICT: AgendaConflict,
     "ck_seats_holder_is_registered": NotRegisteredYet,

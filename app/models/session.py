@@ -1,6 +1,7 @@
 """Sessions of an event: its talks and workshops. In this domain a session is never a database session."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import (
@@ -24,6 +25,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from app.models.base import Base, Versioned
 from app.models.room import UNLIMITED, Room
 from app.models.speaker import Speaker
+
+if TYPE_CHECKING:
+    from app.models.event import Event
 
 session_speakers = Table(
     "session_speakers",
@@ -145,6 +149,9 @@ class Session(Versioned, Base):
         ),
     )
 
+    event: Mapped["Event"] = relationship(
+        primaryjoin="foreign(Session.event_id) == Event.id", lazy="raise", viewonly=True
+    )
     place: Mapped[Room | None] = relationship(
         primaryjoin="foreign(Session.room_id) == Room.id", lazy="raise", viewonly=True
     )

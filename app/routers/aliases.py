@@ -1,14 +1,15 @@
 """Older addresses, kept for a frontend that was written for them. New clients use the others."""
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Response, status
 
 from app import services
 from app.core.exceptions import Forbidden, IdempotencyKeyReused, NotFound, RequestInProgress, Unauthorized
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, Viewer
+from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
 from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import EventId, Location
+from app.dependencies.views import AnyReader
 from app.models import Registration, Session
 from app.schemas.registrations import OwnRegistration
 from app.schemas.sessions import SessionCreateInPath, SessionRead
@@ -33,9 +34,9 @@ def list_my_registrations_as_array(actor: CurrentUser, db: Db) -> list[Registrat
     response_model=list[SessionRead],
     responses=problems(Unauthorized, NotFound),
 )
-def list_sessions_by_path(event_id: EventId, viewer: Viewer, db: Db) -> list[Session]:
+async def list_sessions_by_path(event_id: EventId, reader: AnyReader) -> Response:
     """Use `GET /sessions?event_id=` instead."""
-    return services.sessions.list_for_event(db, viewer, event_id)
+    return await reader.see(list[SessionRead], services.sessions.list_for_event, event_id)
 
 
 @router.post(

@@ -20,15 +20,16 @@ from app.core.exceptions import (
 from app.core.exports import csv_response
 from app.core.pagination import Slice
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, TokenClaims
+from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db, StoreOfApp
-from app.dependencies.idempotency import Admissions, Key
 from app.dependencies.pages import paged
-from app.dependencies.paths import EventId, Location, RegistrationId
+from app.dependencies.paths import EventId, RegistrationId
+from app.dependencies.registrations import AtTheEntrance
+from app.dependencies.straight import StraightRoute
+from app.dependencies.views import AnyReader
 from app.models import Registration
 from app.schemas.pages import Page
 from app.schemas.registrations import (
-    Application,
     AttendeeQuery,
     AttendeeRead,
     OwnRegistration,
@@ -37,7 +38,7 @@ from app.schemas.registrations import (
     RegistrationRead,
 )
 
-router = APIRouter(tags=["Registrations"])
+router = APIRouter(tags=["Registrations"], route_class=StraightRoute)
 
 
 @router.post(
@@ -53,18 +54,14 @@ router = APIRouter(tags=["Registrations"])
         IdempotencyKeyReused,
     ),
 )
-async def register(
-    event_id: EventId, claims: TokenClaims, key: Key, admissions: Admissions, location: Location
-) -> RegistrationMade:
+async def register(event_id: EventId, entrance: AtTheEntrance) -> RegistrationMade:
     """Take a place. Once this answers 201 the place is yours, whatever happens to the service.
 
     A full event with a waitlist answers 201 too, with `status` `WAITLISTED` and your position.
 
     `overlaps` names other events at the same time where you have a place.
     """
-    registration = await admissions.submit(Application(claims, event_id, key))
-    location("read_registration", registration_id=registration.id)
-    return registration
+    return await entrance.apply(event_id)
 
 
 @router.delete(
@@ -97,9 +94,9 @@ def list_my_registrations(
     response_model=RegistrationRead,
     responses=problems(Unauthorized, NotFound),
 )
-def read_registration(registration_id: RegistrationId, actor: CurrentUser, db: Db) -> Registration:
+async def read_registration(registration_id: RegistrationId, reader: AnyReader) -> Response:
     """Show a registration to whose it is and to those who run the event."""
-    return services.registrations.read(db, actor, registration_id)
+    return await reader.own(RegistrationRead, services.registrations.read, registration_id)
 
 
 @router.get(

@@ -1,22 +1,25 @@
 """Rooms of an event."""
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Response, status
 
 from app import services
 from app.core.exceptions import (
     Forbidden,
     IdempotencyKeyReused,
     NotFound,
+    PreconditionFailed,
     RequestInProgress,
     RoomInUse,
     RoomNameTaken,
     Unauthorized,
 )
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, Viewer
+from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
 from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import OfEvent, RoomId
+from app.dependencies.preconditions import IfMatch
+from app.dependencies.views import AnyReader
 from app.models import Room
 from app.schemas.rooms import RoomCreate, RoomRead, RoomUpdate
 
@@ -29,9 +32,9 @@ router = APIRouter(route_class=OnceRoute, prefix="/rooms", tags=["Rooms"])
     response_model=list[RoomRead],
     responses=problems(Unauthorized, NotFound),
 )
-def list_rooms(event_id: OfEvent, viewer: Viewer, db: Db) -> list[Room]:
+async def list_rooms(event_id: OfEvent, reader: AnyReader) -> Response:
     """List an event's rooms by name."""
-    return services.rooms.list_for_event(db, viewer, event_id)
+    return await reader.see(list[RoomRead], services.rooms.list_for_event, event_id)
 
 
 @router.post(
@@ -53,19 +56,19 @@ def create_room(command: RoomCreate, actor: CurrentUser, db: Db) -> Room:
     "/{room_id}",
     summary="Change a room",
     response_model=RoomRead,
-    responses=problems(Unauthorized, Forbidden, NotFound, RoomNameTaken, RoomInUse),
+    responses=problems(Unauthorized, Forbidden, NotFound, PreconditionFailed, RoomNameTaken, RoomInUse),
 )
-def edit_room(room_id: RoomId, command: RoomUpdate, actor: CurrentUser, db: Db) -> Room:
+def edit_room(room_id: RoomId, command: RoomUpdate, actor: CurrentUser, db: Db, expected: IfMatch) -> Room:
     """Change what the body names. Refused, with the sessions that forbid it, if they would not fit."""
-    return services.rooms.edit(db, actor, room_id, command)
+    return services.rooms.edit(db, actor, room_id, command, expected)
 
 
 @router.delete(
     "/{room_id}",
     summary="Delete a room",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=problems(Unauthorized, Forbidden, NotFound, RoomInUse),
+    responses=problems(Unauthorized, Forbidden, NotFound, PreconditionFailed, RoomInUse),
 )
-def delete_room(room_id: RoomId, actor: CurrentUser, db: Db) -> None:
+def delete_room(room_id: RoomId, actor: CurrentUser, db: Db, expected: IfMatch) -> None:
     """Delete a room that no session is planned in."""
-    services.rooms.delete(db, actor, room_id)
+    services.rooms.delete(db, actor, room_id, expected)

@@ -1,12 +1,15 @@
 """Sessions of an event."""
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Response, status
 
 from app import services
 from app.core.exceptions import (
+    AgendaConflict,
+    CapacityBelowConfirmed,
     Forbidden,
     IdempotencyKeyReused,
     NotFound,
+    PreconditionFailed,
     RequestInProgress,
     RoomTaken,
     RoomTooSmall,
@@ -16,12 +19,20 @@ from app.core.exceptions import (
     UnknownSpeaker,
 )
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, Viewer
+from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
 from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import Location, OfEvent, SessionId
+from app.dependencies.preconditions import IfMatch
+from app.dependencies.views import AnyReader
 from app.models import Session
-from app.schemas.sessions import SessionCreate, SessionRead, SessionUpdate
+from app.schemas.sessions import (
+    OnAgendaConflict,
+    SessionCreate,
+    SessionRead,
+    SessionRescheduled,
+    SessionUpdate,
+)
 
 router = APIRouter(route_class=OnceRoute, prefix="/sessions", tags=["Sessions"])
 
@@ -34,9 +45,9 @@ CLASHES = (SessionOutsideEvent, RoomTaken, RoomTooSmall, SpeakerBusy, UnknownSpe
     response_model=list[SessionRead],
     responses=problems(Unauthorized, NotFound),
 )
-def list_sessions(event_id: OfEvent, viewer: Viewer, db: Db) -> list[Session]:
+async def list_sessions(event_id: OfEvent, reader: AnyReader) -> Response:
     """List an event's sessions in time order."""
-    return services.sessions.list_for_event(db, viewer, event_id)
+    return await reader.see(list[SessionRead], services.sessions.list_for_event, event_id)
 
 
 @router.post(
@@ -52,7 +63,8 @@ def schedule_session(command: SessionCreate, actor: CurrentUser, db: Db, locatio
 
     `room` is a name; an unknown one makes the room. A room holds one session at a time unless it allows
     parallel ones, and a speaker is in one place at a time across all events: `conflicts` names the
-    sessions in the way. A session may start the moment another ends.
+    sessions in the way, and `suggestions` up to five times and rooms that would do, nearest first. A session
+    may start the moment another ends.
     """
     session = services.sessions.schedule(db, actor, command.event_id, command)
     location("read_session", session_id=session.id)
@@ -65,28 +77,48 @@ def schedule_session(command: SessionCreate, actor: CurrentUser, db: Db, locatio
     response_model=SessionRead,
     responses=problems(Unauthorized, NotFound),
 )
-def read_session(session_id: SessionId, viewer: Viewer, db: Db) -> Session:
+async def read_session(session_id: SessionId, reader: AnyReader) -> Response:
     """Show a session with its speakers."""
-    return services.sessions.read(db, viewer, session_id)
+    return await reader.see(SessionRead, services.sessions.read, session_id)
 
 
 @router.patch(
     "/{session_id}",
     summary="Change a session",
-    response_model=SessionRead,
-    responses=problems(Unauthorized, Forbidden, NotFound, *CLASHES),
+    response_model=SessionRead | SessionRescheduled,
+    responses=problems(
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        PreconditionFailed,
+        AgendaConflict,
+        CapacityBelowConfirmed,
+        *CLASHES,
+    ),
 )
-def reschedule_session(session_id: SessionId, command: SessionUpdate, actor: CurrentUser, db: Db) -> Session:
-    """Change what the body names: words, times, room, places or speakers. Refused as planning is."""
-    return services.sessions.reschedule(db, actor, session_id, command)
+def reschedule_session(  # noqa: PLR0913, PLR0917 - each is a part of the request
+    session_id: SessionId,
+    command: SessionUpdate,
+    actor: CurrentUser,
+    db: Db,
+    expected: IfMatch,
+    on_agenda_conflict: OnAgendaConflict = "refuse",
+) -> Session | SessionRescheduled:
+    """Change what the body names: words, times, room, places or speakers. Refused as planning is.
+
+    Where people with a seat here have another one at the new time, the change is refused: `people` counts
+    them, and `conflicts` names those sessions. With `on_agenda_conflict=release` they give up their seats
+    here instead, and `released` says who.
+    """
+    return services.sessions.reschedule(db, actor, session_id, command, on_agenda_conflict, expected)
 
 
 @router.delete(
     "/{session_id}",
     summary="Delete a session",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=problems(Unauthorized, Forbidden, NotFound),
+    responses=problems(Unauthorized, Forbidden, NotFound, PreconditionFailed),
 )
-def cancel_session(session_id: SessionId, actor: CurrentUser, db: Db) -> None:
-    """Delete a session; its room and its speakers are free at once."""
-    services.sessions.cancel(db, actor, session_id)
+def cancel_session(session_id: SessionId, actor: CurrentUser, db: Db, expected: IfMatch) -> None:
+    """Delete a session; its room, its speakers and all who have a seat are free at once."""
+    services.sessions.cancel(db, actor, session_id, expected)

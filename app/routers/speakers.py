@@ -1,21 +1,24 @@
 """Speakers."""
 
-from fastapi import APIRouter, status
+from fastapi import APIRouter, Response, status
 
 from app import services
 from app.core.exceptions import (
     Forbidden,
     IdempotencyKeyReused,
     NotFound,
+    PreconditionFailed,
     RequestInProgress,
     SpeakerHasSessions,
     Unauthorized,
 )
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, Viewer
+from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
 from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import Location, OfEvent, SpeakerId
+from app.dependencies.preconditions import IfMatch
+from app.dependencies.views import AnyReader
 from app.models import Speaker
 from app.schemas.speakers import SpeakerCreate, SpeakerRead, SpeakerUpdate
 
@@ -28,9 +31,9 @@ router = APIRouter(route_class=OnceRoute, prefix="/speakers", tags=["Speakers"])
     response_model=list[SpeakerRead],
     responses=problems(Unauthorized, NotFound),
 )
-def list_speakers(event_id: OfEvent, viewer: Viewer, db: Db) -> list[Speaker]:
+async def list_speakers(event_id: OfEvent, reader: AnyReader) -> Response:
     """List those attached to an event or to one of its sessions, by name."""
-    return services.speakers.list_for_event(db, viewer, event_id)
+    return await reader.see(list[SpeakerRead], services.speakers.list_for_event, event_id)
 
 
 @router.post(
@@ -54,28 +57,30 @@ def create_speaker(command: SpeakerCreate, actor: CurrentUser, db: Db, location:
     response_model=SpeakerRead,
     responses=problems(Unauthorized, NotFound),
 )
-def read_speaker(speaker_id: SpeakerId, viewer: Viewer, db: Db) -> Speaker:
+async def read_speaker(speaker_id: SpeakerId, reader: AnyReader) -> Response:
     """Show a speaker who is in an event that all may see, or in one that you run, or that you made."""
-    return services.speakers.read(db, viewer, speaker_id)
+    return await reader.see(SpeakerRead, services.speakers.read, speaker_id)
 
 
 @router.patch(
     "/{speaker_id}",
     summary="Change a speaker",
     response_model=SpeakerRead,
-    responses=problems(Unauthorized, Forbidden, NotFound),
+    responses=problems(Unauthorized, Forbidden, NotFound, PreconditionFailed),
 )
-def edit_speaker(speaker_id: SpeakerId, command: SpeakerUpdate, actor: CurrentUser, db: Db) -> Speaker:
+def edit_speaker(
+    speaker_id: SpeakerId, command: SpeakerUpdate, actor: CurrentUser, db: Db, expected: IfMatch
+) -> Speaker:
     """Change what the body names, as who made the speaker."""
-    return services.speakers.edit(db, actor, speaker_id, command)
+    return services.speakers.edit(db, actor, speaker_id, command, expected)
 
 
 @router.delete(
     "/{speaker_id}",
     summary="Delete a speaker",
     status_code=status.HTTP_204_NO_CONTENT,
-    responses=problems(Unauthorized, Forbidden, NotFound, SpeakerHasSessions),
+    responses=problems(Unauthorized, Forbidden, NotFound, PreconditionFailed, SpeakerHasSessions),
 )
-def delete_speaker(speaker_id: SpeakerId, actor: CurrentUser, db: Db) -> None:
+def delete_speaker(speaker_id: SpeakerId, actor: CurrentUser, db: Db, expected: IfMatch) -> None:
     """Delete a speaker who speaks in no session, as who made them."""
-    services.speakers.delete(db, actor, speaker_id)
+    services.speakers.delete(db, actor, speaker_id, expected)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from app import services
 from app.core.exceptions import (
@@ -20,6 +20,8 @@ from app.dependencies.database import Db
 from app.dependencies.pages import paged
 from app.dependencies.passwords import PasswordProof
 from app.dependencies.paths import UserId
+from app.dependencies.straight import StraightRoute
+from app.dependencies.views import AnyReader
 from app.models import Event, Speaker, User
 from app.schemas.events import EventSummary, OwnEventQuery
 from app.schemas.pages import Page
@@ -32,7 +34,7 @@ from app.schemas.users import (
     UserUpdate,
 )
 
-router = APIRouter(prefix="/users", tags=["Accounts"])
+router = APIRouter(prefix="/users", tags=["Accounts"], route_class=StraightRoute)
 
 
 @router.get(
@@ -41,9 +43,9 @@ router = APIRouter(prefix="/users", tags=["Accounts"])
     response_model=UserRead,
     responses=problems(Unauthorized),
 )
-async def read_me(actor: CurrentUser) -> User:
+async def read_me(reader: AnyReader) -> Response:
     """Show the account that the token belongs to."""
-    return actor
+    return await reader.own(UserRead, services.users.read_own)
 
 
 @router.patch(

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import MISSING, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import MISSING, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from app.core.security import LONGEST_ID
 from app.models.enums import EventStatus
@@ -90,6 +90,17 @@ class EventUpdate(Input):
     capacity_available: Ignored = None
 
 
+class EditQuery(BaseModel):
+    """What happens to the times that an edit does not name, as query parameters."""
+
+    shift_sessions: bool = Field(
+        default=False, description="Move the end and the sessions as far as `start_at` moves."
+    )
+    keep: Literal["instants", "local"] = Field(
+        "instants", description="What a new `timezone` leaves: the instants, or what the clocks show."
+    )
+
+
 class EventSummary(Output):
     """An event as lists show it."""
 
@@ -110,6 +121,13 @@ class EventSummary(Output):
     created_by: int = Field(description="The account that owns the event.")
     created_at: Utc
     updated_at: Utc = Field(description="Changes with edits, not with registrations.")
+
+
+class EventBrief(Output):
+    """Which event something belongs to."""
+
+    id: int
+    name: str
 
 
 class EventRead(EventSummary):

@@ -2,7 +2,7 @@
 
 from typing import Generic, Self, TypeVar
 
-from pydantic import BaseModel, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from app.core.pagination import LARGEST_PAGE, LAST_PAGE, LONGEST_CURSOR, Cursors, Paging
 from app.core.security import Seals
@@ -13,6 +13,9 @@ Item = TypeVar("Item")
 
 class PageQuery(BaseModel):
     """Which page of a list, as query parameters."""
+
+    # Those who ask the same share the answer.
+    model_config = ConfigDict(frozen=True)
 
     page: int = Field(1, ge=1, le=LAST_PAGE, description="From 1. Without effect beside `cursor`.")
     size: int = Field(10, ge=1, le=LARGEST_PAGE, description="Items on a page.")

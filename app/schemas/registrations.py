@@ -15,10 +15,10 @@ from app.schemas.users import UserBrief
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """Somebody's wish for a place, before it is decided."""
+    """Somebody's wish, before it is decided: a place at an event, or a seat in a session."""
 
     claims: Claims
-    event_id: int
+    wanted_id: int
     key: RequestKey | None = None
 
     @property

@@ -1,9 +1,9 @@
 """Sessions: talks and workshops."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import MISSING, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import MISSING, AliasChoices, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.config import JsonDict
 
 from app.models import Session
@@ -21,7 +21,9 @@ from app.schemas.fields import (
     after,
 )
 from app.schemas.speakers import SpeakerRead
+from app.schemas.users import UserBrief
 
+OnAgendaConflict = Literal["refuse", "release"]
 SpeakerIds = Annotated[list[Id], Field(max_length=50, description="Who speaks; up to fifty.")]
 
 EXAMPLE: JsonDict = {
@@ -81,10 +83,25 @@ class SessionUpdate(Input):
     capacity_available: Ignored = None
 
 
+class SessionTimes(Output):
+    """What stands in the way of something, and may not be seen."""
+
+    start_at: Utc
+    end_at: Utc
+
+
+class SessionOpening(Output):
+    """When and where a session could be instead."""
+
+    start_at: Utc
+    end_at: Utc
+    room: str | None
+
+
 class SessionOutline(Output):
     """What stands in the way of something."""
 
-    session_id: int = Field(validation_alias="id")
+    session_id: int = Field(validation_alias=AliasChoices("session_id", "id"))
     title: str
     start_at: Utc
     end_at: Utc
@@ -96,6 +113,11 @@ def outline(session: Session, *, visible: bool = True) -> dict[str, Any]:
     """Describe a session that stands in the way; of one that may not be seen, its times only."""
     shown = None if visible else {"start_at", "end_at"}
     return SessionOutline.model_validate(session).model_dump(mode="json", include=shown)
+
+
+def suggestion(opening: Any) -> dict[str, Any]:
+    """Describe when and where a session could be instead."""
+    return SessionOpening.model_validate(opening).model_dump(mode="json")
 
 
 class SessionRead(Output):
@@ -111,3 +133,11 @@ class SessionRead(Output):
     capacity_total: int | None
     capacity_available: int | None
     speakers: list[SpeakerRead]
+
+
+class SessionRescheduled(SessionRead):
+    """A session after a change that was let release seats, and what that cost."""
+
+    released: list[UserBrief] = Field(
+        description="Those who gave up their seats in it, having another at its new time."
+    )

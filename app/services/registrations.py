@@ -10,28 +10,25 @@ from io import BytesIO
 import segno
 
 from app import crud
+from app.batches import Hall
 from app.core.database import Database
 from app.core.exceptions import (
     AlreadyCheckedIn,
     AlreadyRegistered,
     EventFull,
-    IdempotencyKeyReused,
     NotFound,
     NotRegistered,
     Problem,
     RegistrationClosed,
-    Unauthorized,
 )
 from app.core.exports import Export
 from app.core.pagination import Slice
-from app.core.security import Claims
 from app.crud.admissions import Admitted, Doors
 from app.models import Event, Registration, User
 from app.models.enums import EventStatus, RegistrationStatus
 from app.models.event import takes_registrations
 from app.models.registration import new_ticket_code
 from app.policies import can_see_registration, ensure_can_staff_event
-from app.schemas.idempotency import Answer, Slot
 from app.schemas.registrations import (
     Application,
     AttendeeQuery,
@@ -52,56 +49,16 @@ def admit(db: Database, applications: Sequence[Application]) -> list[Registratio
     ``IdempotencyKeyReused``.
     """
     # The events first: whoever shares one waits here, and then sees all that was done under its lock.
-    doors, now = crud.admissions.lock_doors(db, {application.event_id for application in applications})
-    fitting = crud.admissions.list_fitting(db, {application.claims for application in applications})
-    pairs = {(application.event_id, application.claims.uid) for application in applications}
+    doors, now = crud.admissions.lock_doors(db, {application.wanted_id for application in applications})
+    pairs = {(application.wanted_id, application.claims.uid) for application in applications}
     hall = _Hall(
+        fitting=crud.admissions.list_fitting(db, {application.claims for application in applications}),
         doors=doors,
         now=now,
-        fitting=fitting,
         registered=crud.admissions.list_live(db, pairs),
-        answered=crud.idempotency.map_answers(db, {entry.slot for entry in applications if entry.slot}),
         staff=_staff_of_drafts(db, doors, pairs),
     )
-    decisions = [hall.decide(application) for application in applications]
-    # Once each: the same key may have come twice.
-    admitted = list(dict.fromkeys(entry for entry in decisions if isinstance(entry, Admitted)))
-    made = _write(db, admitted, hall.positions) if admitted else {}
-    outcomes = [made[entry.ticket_code] if isinstance(entry, Admitted) else entry for entry in decisions]
-    answers = {
-        application.slot: (application.key.digest, _answer(outcome))
-        for application, decision, outcome in zip(applications, decisions, outcomes, strict=True)
-        if application.slot and application.key and isinstance(decision, Admitted)
-    }
-    crud.idempotency.remember(db, answers)
-    return outcomes
-
-
-def _answer(outcome: RegistrationMade | Problem) -> Answer:
-    body = outcome.model_dump_json() if isinstance(outcome, RegistrationMade) else ""
-    return Answer(status=201, body=body.encode(), location=None)
-
-
-def _write(
-    db: Database, admitted: Sequence[Admitted], positions: Mapping[str, int]
-) -> dict[str, RegistrationMade]:
-    """Write the registrations and describe each, by its ticket."""
-    written = crud.admissions.add_all(db, admitted)
-    overlaps = crud.admissions.map_overlaps(db, [key for key, _ in written])
-    return {
-        entry.ticket_code: RegistrationMade(
-            id=key,
-            event_id=entry.event_id,
-            user_id=entry.user_id,
-            status=entry.status,
-            waitlist_position=positions.get(entry.ticket_code),
-            ticket_code=entry.ticket_code,
-            created_at=created_at,
-            checked_in_at=None,
-            overlaps=overlaps.get(key, []),
-        )
-        for entry, (key, created_at) in zip(admitted, written, strict=True)
-    }
+    return hall.serve(db, applications)
 
 
 def _staff_of_drafts(
@@ -109,50 +66,25 @@ def _staff_of_drafts(
 ) -> set[tuple[int, int]]:
     """Return which of the pairs are a draft and somebody who may know of it."""
     drafts = {pair for pair in pairs if pair[0] in doors and doors[pair[0]].status is EventStatus.DRAFT}
-    return crud.teams.list_staff(db, drafts) if drafts else set()
+    return crud.teams.list_staff(db, drafts)
 
 
 @dataclass
-class _Hall:
-    """What is known at the doors while a batch is decided; it changes as people come in."""
+class _Hall(Hall[Admitted, RegistrationMade]):
+    """The doors of events, and who came through."""
 
     doors: Mapping[int, Doors]
     now: datetime | None
-    fitting: set[Claims]
     registered: set[tuple[int, int]]
-    answered: Mapping[Slot, tuple[bytes, Answer]]
     staff: set[tuple[int, int]]
     taken: Counter[int] = field(default_factory=Counter)
     queued: Counter[int] = field(default_factory=Counter)
     positions: dict[str, int] = field(default_factory=dict)
-    keys: dict[Slot, tuple[bytes, Admitted]] = field(default_factory=dict)
 
-    def decide(self, application: Application) -> Admitted | RegistrationMade | Problem:
+    def decide(self, application: Application) -> Admitted | Problem:
         """Decide on one application, knowing what was decided before it."""
-        if application.claims not in self.fitting:
-            return Unauthorized("The token belongs to no active account any more. Sign in again.")
-        slot = application.slot
-        if slot is not None and (before := self._answer_before(application, slot)) is not None:
-            return before
-        decision = self._admit(application)
-        if slot is not None and application.key is not None and isinstance(decision, Admitted):
-            self.keys[slot] = (application.key.digest, decision)
-        return decision
-
-    def _answer_before(
-        self, application: Application, slot: Slot
-    ) -> Admitted | RegistrationMade | Problem | None:
-        """Return what the same key was answered with, in this batch or before it."""
-        digest, answer = self.keys.get(slot) or self.answered.get(slot) or (None, None)
-        if answer is None or application.key is None:
-            return None
-        if digest != application.key.digest:
-            return IdempotencyKeyReused()
-        return answer if isinstance(answer, Admitted) else RegistrationMade.model_validate_json(answer.body)
-
-    def _admit(self, application: Application) -> Admitted | Problem:
-        pair = (application.event_id, application.claims.uid)
-        event = self.doors.get(application.event_id)
+        pair = (application.wanted_id, application.claims.uid)
+        event = self.doors.get(application.wanted_id)
         if (
             event is None
             or self.now is None
@@ -178,6 +110,29 @@ class _Hall:
         if status is RegistrationStatus.WAITLISTED:
             self.positions[entry.ticket_code] = waiting + 1
         return entry
+
+    def write(self, db: Database, entries: Sequence[Admitted]) -> list[RegistrationMade]:
+        """Write the registrations and describe each."""
+        written = crud.admissions.add_all(db, entries)
+        overlaps = crud.admissions.map_overlaps(db, [key for key, _ in written])
+        return [
+            RegistrationMade(
+                id=key,
+                event_id=entry.event_id,
+                user_id=entry.user_id,
+                status=entry.status,
+                waitlist_position=self.positions.get(entry.ticket_code),
+                ticket_code=entry.ticket_code,
+                created_at=created_at,
+                checked_in_at=None,
+                overlaps=overlaps.get(key, []),
+            )
+            for entry, (key, created_at) in zip(entries, written, strict=True)
+        ]
+
+    def read(self, body: bytes) -> RegistrationMade:
+        """Read a registration that was made before."""
+        return RegistrationMade.model_validate_json(body)
 
 
 def cancel(db: Database, actor: User, event_id: int) -> None:

@@ -1,6 +1,8 @@
 """Speakers: kept by who made the entry, attached to that person's events."""
 
 from app import crud
+from app.conflicts import outlines
+from app.core.conditional import WHATEVER, Expected
 from app.core.database import Database
 from app.core.exceptions import SpeakerHasSessions
 from app.core.pagination import Slice
@@ -10,9 +12,7 @@ from app.policies import (
     ensure_can_edit_speaker,
     ensure_can_see_event,
     ensure_can_see_speaker,
-    list_visible_sessions,
 )
-from app.schemas.sessions import outline
 from app.schemas.speakers import SpeakerCreate, SpeakerQuery, SpeakerUpdate
 
 
@@ -42,13 +42,20 @@ def create(db: Database, actor: User, command: SpeakerCreate) -> Speaker:
     return speaker
 
 
-def edit(db: Database, actor: User, speaker_id: int, command: SpeakerUpdate) -> Speaker:
+def edit(
+    db: Database, actor: User, speaker_id: int, command: SpeakerUpdate, expected: Expected = WHATEVER
+) -> Speaker:
     """Change a speaker."""
-    speaker = ensure_can_edit_speaker(db, actor, crud.speakers.lock(db, speaker_id))
-    return crud.save(db, speaker, command.model_dump(exclude_unset=True))
+    speaker = ensure_can_edit_speaker(db, actor, crud.get(db, Speaker, speaker_id))
+    changes = command.model_dump(exclude_unset=True)
+    if changes.get("full_name", speaker.full_name) != speaker.full_name:
+        crud.sessions.revise_of_speaker(db, speaker_id)
+    speaker = crud.speakers.lock(db, speaker_id) or speaker
+    expected.ensure(speaker.version)
+    return crud.save(db, speaker, changes)
 
 
-def delete(db: Database, actor: User, speaker_id: int) -> None:
+def delete(db: Database, actor: User, speaker_id: int, expected: Expected = WHATEVER) -> None:
     """Delete a speaker who speaks nowhere.
 
     Raises:
@@ -56,11 +63,9 @@ def delete(db: Database, actor: User, speaker_id: int) -> None:
 
     """
     speaker = ensure_can_edit_speaker(db, actor, crud.speakers.lock(db, speaker_id))
+    expected.ensure(speaker.version)
     sessions = crud.sessions.list_of_speaker(db, speaker_id)
     if sessions:
-        visible = list_visible_sessions(db, actor, sessions)
-        raise SpeakerHasSessions(
-            sessions=[outline(session, visible=session.id in visible) for session in sessions]
-        )
+        raise SpeakerHasSessions(sessions=outlines(db, actor, sessions))
     crud.speakers.detach_from_sessions(db, speaker_id)
     crud.remove(db, speaker)

@@ -18,6 +18,11 @@ from app.schemas.users import (
 )
 
 
+def read_own(_: Database, actor: User) -> User:
+    """Return one's own account."""
+    return actor
+
+
 def update_own(
     db: Database,
     actor: User,

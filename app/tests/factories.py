@@ -2,15 +2,18 @@
 
 import itertools
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any, TypeVar
 
 from app.core.database import Database
 from app.core.security import PasswordHasher
 from app.models import (
     Base,
+    CalendarFeed,
     Event,
     Registration,
     Room,
+    Seat,
     Session,
     Speaker,
     TeamMember,
@@ -123,3 +126,29 @@ class Factory:
             **fields,
         }
         return self._save(Registration(**fields))
+
+    def calendar(self, user: User) -> str:
+        """Give somebody's calendar an address, and return the token in it."""
+        token = f"calendar-of-{user.id}"
+        self._save(CalendarFeed(user_id=user.id, token_digest=sha256(token.encode()).digest()))
+        return token
+
+    def seat(self, session: Session, user: User | None = None, **fields: Any) -> Seat:
+        """Take a seat; without ``user``, for somebody who is registered at the event for it."""
+        if user is None:
+            user = self.registered(self.db.get_one(Event, session.event_id))
+        fields = {
+            "session_id": session.id,
+            "event_id": session.event_id,
+            "user_id": user.id,
+            "during": session.during,
+            **fields,
+        }
+        return self._save(Seat(**fields))
+
+    def registered(self, *events: Event) -> User:
+        """Make an account with a confirmed registration at each of ``events``."""
+        user = self.user()
+        for event in events:
+            self.registration(event, user)
+        return user

@@ -123,7 +123,7 @@ def test_the_readme_gives_the_defaults_of_the_example() -> None:
 
 
 def test_the_rules_are_held_by_what_is_in_the_database(db: Database) -> None:
-    named = re.findall(r"`((?:ck|ex|fk|uq)_\w+|(?:events|registrations)_(?:guard|count)_\w+)`", RULES)
+    named = re.findall(r"`((?:ck|ex|fk|uq)_\w+|\w+_(?:guard|count|check|give_up|clear)_\w+)`", RULES)
     held = db.scalars(
         text(
             "SELECT conname FROM pg_constraint UNION SELECT indexname FROM pg_indexes"

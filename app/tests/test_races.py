@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm.exc import StaleDataError
 
 from app import crud, services
 from app.core.database import Database, Store
@@ -35,12 +37,14 @@ from app.core.settings import PROJECT
 from app.crud.sessions import Attempt
 from app.models import Event, Registration, Room, Session, Speaker, User, session_speakers
 from app.models.constraints import explain
-from app.models.enums import RegistrationStatus
+from app.models.enums import RegistrationStatus, TeamRole
 from app.models.registration import new_ticket_code
 from app.schemas.events import EventUpdate
+from app.schemas.moves import SessionMoves
 from app.schemas.registrations import Application
 from app.schemas.rooms import RoomUpdate
 from app.schemas.sessions import SessionPlan, SessionUpdate
+from app.schemas.speakers import SpeakerUpdate
 from app.tests.conftest import PREFIX, SECRET, migrated_database
 from app.tests.factories import HOUR, Factory
 
@@ -110,6 +114,8 @@ def tally(store: Store, works: Sequence[Work]) -> Counter[str]:
             return problem.slug() if problem else repr(violation)
         except OperationalError as error:
             return type(error.orig).__name__
+        except StaleDataError as error:
+            return type(error).__name__
         return "done"
 
     return Counter(at_once(len(works), outcome))
@@ -389,6 +395,27 @@ def test_of_many_sessions_for_one_room_one_gets_it(live: Store, unprotected: Sto
     assert rush(live, plan) == (Counter({"done": 1, "room-taken": 9}), 0)
 
 
+ORGANISERS = 200
+
+
+def test_of_two_hundred_organisers_who_want_one_room_one_gets_it(live: Store, unprotected: Store) -> None:
+    def fight(store: Store, put: Callable[..., object]) -> tuple[Counter[str], int]:
+        (owner,) = crowd(store, 1)
+        event = an_event(store, owner)
+        with store.job() as db:
+            make = Factory(db)
+            room = make.room(event)
+            organisers = [make.member(event, TeamRole.MANAGER) for _ in range(ORGANISERS)]
+        works = [partial(put, actor=organiser, event=event, room=room) for organiser in organisers]
+        # A connection for each of them, all at the same database.
+        url = store.engine.url.render_as_string(hide_password=False)
+        with closing(Store(url, pool_size=ORGANISERS, queue_size=0)) as many:
+            return tally(many, works), clashes(store, "room_id")
+
+    assert fight(unprotected, look_then_plan)[1] > ORGANISERS
+    assert fight(live, plan) == (Counter({"done": 1, "room-taken": ORGANISERS - 1}), 0)
+
+
 def test_a_room_that_many_name_at_once_is_made_once(live: Store) -> None:
     (owner,) = crowd(live, 1)
     event = an_event(live, owner)
@@ -525,6 +552,24 @@ def test_those_who_change_a_room_and_those_who_move_its_sessions_do_not_deadlock
         assert tally(live, works) == Counter({"done": 20})
 
 
+def test_those_who_edit_one_speaker_take_turns(live: Store) -> None:
+    (owner,) = crowd(live, 1)
+    with live.job() as db:
+        speaker = Factory(db).speaker(owner)
+
+    def look_then_edit(db: Database, bio: str) -> None:
+        read = db.get_one(Speaker, speaker.id)
+        wait_for_all(db)
+        crud.save(db, read, {"bio": bio})
+
+    def edit(db: Database, bio: str) -> None:
+        services.speakers.edit(db, owner, speaker.id, SpeakerUpdate(bio=bio))
+
+    careless = tally(live, [partial(look_then_edit, bio=str(turn)) for turn in range(10)])
+    assert careless == Counter({"done": 1, "StaleDataError": 9})
+    assert tally(live, [partial(edit, bio=str(turn)) for turn in range(10)]) == Counter({"done": 10})
+
+
 # Wide open is the moment between one speaker and the next, so that nobody is spared by luck.
 SLOW_LINKS = """
     CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -534,6 +579,9 @@ SLOW_LINKS = """
     END $$;
     CREATE TRIGGER dawdle BEFORE INSERT ON session_speakers FOR EACH ROW EXECUTE FUNCTION dawdle();
 """
+
+
+SLOW_SEATS = SLOW_LINKS.replace("INSERT ON session_speakers", "UPDATE ON seats")
 
 
 def test_planners_who_name_the_same_speakers_in_opposite_orders_do_not_deadlock(live: Store) -> None:
@@ -572,6 +620,101 @@ def test_planners_who_name_the_same_speakers_in_opposite_orders_do_not_deadlock(
     with live.job() as db:
         db.execute(text("DROP FUNCTION dawdle CASCADE"))
     assert seen == Counter({"done": 1, "speaker-busy": 9})
+
+
+def test_those_who_move_the_same_sessions_in_opposite_orders_do_not_deadlock(live: Store) -> None:
+    (owner,) = crowd(live, 1)
+    event = an_event(live, owner)
+    with live.job() as db:
+        make = Factory(db)
+        rooms, speaker = [make.room(event) for _ in range(3)], make.speaker(owner)
+        sessions = [
+            make.session(
+                event,
+                room=room,
+                speakers=(speaker,),
+                start_at=event.start_at + hour * HOUR,
+                end_at=event.start_at + (hour + 1) * HOUR,
+            )
+            for hour, room in enumerate(rooms)
+        ]
+
+    def touch_both(db: Database, order: Sequence[Session]) -> None:
+        first, second = order
+        move = "UPDATE sessions SET end_at = end_at - interval '1 minute' WHERE id = :id"
+        db.execute(text(move), {"id": first.id})
+        wait_for_all(db)
+        db.execute(text(move), {"id": second.id})
+
+    careless: list[Work] = [
+        partial(touch_both, order=sessions[:2]),
+        partial(touch_both, order=sessions[1::-1]),
+    ]
+    assert tally(live, careless) == Counter({"done": 1, "DeadlockDetected": 1})
+
+    def go_round(db: Database, order: int) -> None:
+        places = [
+            {"session_id": session.id, "room": rooms[place - 2].name}
+            for place, session in enumerate(sessions)
+        ]
+        new_rooms = [{**place, "room": f"{place['room']} of {order // 4}"} for place in places]
+        moves = (places, new_rooms)[order % 2][:: 1 if order % 4 > 1 else -1]
+        plan = SessionMoves.model_validate({"event_id": event.id, "moves": moves})
+        services.moves.move(db, owner, plan, dry_run=False)
+
+    def move_one(db: Database, which: int) -> None:
+        command = SessionUpdate(room=rooms[which].name, speaker_ids=[speaker.id])
+        services.sessions.reschedule(db, owner, sessions[which - 1].id, command)
+
+    works: list[Work] = [
+        *(partial(go_round, order=order) for order in range(12)),
+        *(partial(move_one, which=which) for which in (0, 1, 2)),
+        *(partial(move_one, which=which) for which in (2, 1, 0)),
+    ]
+    for _ in range(3):
+        assert tally(live, works) == Counter({"done": len(works)})
+
+
+def test_those_who_move_sessions_with_the_same_attendees_do_not_deadlock(live: Store) -> None:
+    (owner,) = crowd(live, 1)
+    events = [an_event(live, owner) for _ in range(2)]
+    with live.job() as db:
+        make = Factory(db)
+        attendees = [make.registered(*events) for _ in range(2)]
+        sessions = [
+            make.session(event, start_at=start_at, end_at=start_at + HOUR)
+            for event, start_at in zip(events, (events[0].start_at, events[0].start_at + HOUR), strict=True)
+        ]
+        for session, order in zip(sessions, (attendees, attendees[::-1]), strict=True):
+            for attendee in order:
+                make.seat(session, attendee)
+        db.execute(text(SLOW_SEATS))
+
+    def just_move(db: Database, session: Session, hour: int) -> None:
+        move = "UPDATE sessions SET start_at = :at, end_at = :at + interval '1 hour' WHERE id = :id"
+        db.execute(text(move), {"at": session.event_start_at + hour * HOUR, "id": session.id})
+
+    def move_one(db: Database, session: Session, hour: int) -> None:
+        start_at = session.event_start_at + hour * HOUR
+        command = SessionUpdate(start_at=start_at, end_at=start_at + HOUR)
+        services.sessions.reschedule(db, owner, session.id, command)
+
+    def move_some(db: Database, session: Session, hour: int) -> None:
+        moves = [{"session_id": session.id, "start_at": session.event_start_at + hour * HOUR}]
+        plan = SessionMoves.model_validate({"event_id": session.event_id, "moves": moves})
+        services.moves.move(db, owner, plan, dry_run=False)
+
+    outcomes = []
+    for hour, move in ((4, just_move), (6, move_one), (8, move_some)):
+        works: list[Work] = [partial(move, session=session, hour=hour) for session in sessions]
+        outcomes.append(tally(live, works))
+    with live.job() as db:
+        db.execute(text("DROP FUNCTION dawdle CASCADE"))
+    assert outcomes == [
+        Counter({"done": 1, "DeadlockDetected": 1}),
+        Counter({"done": 1, "agenda-conflict": 1}),
+        Counter({"done": 1, "schedule-conflict": 1}),
+    ]
 
 
 # Over HTTP, against real workers

@@ -1,7 +1,7 @@
 """Races over HTTP against four processes. Each has a control: the same check, with the protection off."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from threading import Event, Thread
 from typing import Self
@@ -20,10 +20,13 @@ from app.tests.rush import (
     Server,
     crowd,
     faults,
+    let_in,
     opened,
     places_taken,
     rush,
+    seats_taken,
     serving,
+    staged,
 )
 from app.tests.unguarded import UNGUARD
 
@@ -81,11 +84,37 @@ def test_a_stampede_never_oversells_and_loses_no_place(server: Server, live: Sto
 
 
 def test_a_stampede_without_locks_oversells(without_locks: Server, unguarded: Store) -> None:
-    people = crowd(unguarded, 300)
-    event_id = opened(unguarded, people[0], 10)
-    answers = stampede(without_locks, people, event_id)
-    assert outcomes(answers)["201"] > 10
-    assert "oversold" in faults(unguarded, answers)
+    def oversold() -> bool:
+        people = crowd(unguarded, 300)
+        answers = stampede(without_locks, people, opened(unguarded, people[0], 10))
+        return outcomes(answers)["201"] > 10 and "oversold" in faults(unguarded, answers)
+
+    # How many of the workers meet is chance.
+    assert any(oversold() for _ in range(10))
+
+
+def stampede_for_seats(server: Server, store: Store) -> tuple[Counter[str], int]:
+    """Let 200 people who are registered for an event want the ten seats of one of its sessions."""
+    people = crowd(store, 200)
+    event_id = opened(store, people[0], 200)
+    let_in(store, people, event_id)
+    session_id = staged(store, event_id, places=10)
+    answers = rush(server, lambda client: [client.take_seat(person, session_id) for person in people])
+    return outcomes(answers), seats_taken(store, session_id)
+
+
+def test_a_stampede_for_seats_takes_each_once(server: Server, live: Store) -> None:
+    for _ in range(ROUNDS):
+        assert stampede_for_seats(server, live) == ({"201": 10, "409 session-full": 190}, 10)
+        assert faults(live) == []
+
+
+def test_a_stampede_for_seats_without_locks_oversells(without_locks: Server, unguarded: Store) -> None:
+    def oversold() -> bool:
+        seen, taken = stampede_for_seats(without_locks, unguarded)
+        return min(seen["201"], taken) > 10 and "session-oversold" in faults(unguarded)
+
+    assert any(oversold() for _ in range(10))
 
 
 async def come_and_go(client: Client, person: Person, event_id: int, times: int) -> Answer:
@@ -177,9 +206,13 @@ def test_one_person_twenty_times_at_once_has_one_place(server: Server, live: Sto
 
 
 def test_one_person_without_locks_has_several_places(without_locks: Server, unguarded: Store) -> None:
-    person = crowd(unguarded, 1)[0]
-    answers = all_of_one(without_locks, person, opened(unguarded, person, 100))
-    assert "registered-twice" in faults(unguarded, answers)
+    def twice() -> bool:
+        person = crowd(unguarded, 1)[0]
+        answers = all_of_one(without_locks, person, opened(unguarded, person, 100))
+        return "registered-twice" in faults(unguarded, answers)
+
+    # The kernel gives the connections out, and may give one worker all of them.
+    assert any(twice() for _ in range(10))
 
 
 def test_one_key_twenty_times_at_once_registers_once(server: Server, live: Store) -> None:
@@ -194,11 +227,13 @@ def test_one_key_twenty_times_at_once_registers_once(server: Server, live: Store
 
 
 def test_one_key_without_locks_registers_several_times(without_locks: Server, unguarded: Store) -> None:
-    person = crowd(unguarded, 1)[0]
-    event_id = opened(unguarded, person, 100)
-    answers = all_of_one(without_locks, person, event_id, "once")
-    assert len({answer.body["id"] for answer in answers}) > 1
-    assert places_taken(unguarded, event_id) > 1
+    def several() -> bool:
+        person = crowd(unguarded, 1)[0]
+        event_id = opened(unguarded, person, 100)
+        answers = all_of_one(without_locks, person, event_id, "once")
+        return len({answer.body["id"] for answer in answers}) > 1 and places_taken(unguarded, event_id) > 1
+
+    assert any(several() for _ in range(10))
 
 
 EVENT = {
@@ -253,7 +288,35 @@ def test_opposite_orders_over_several_events_do_not_deadlock(server: Server, liv
         assert faults(live, answers) == []
 
 
-def test_locks_in_any_order_deadlock(unguarded_url: str, unguarded: Store) -> None:
+def crossing_for_seats(server: Server, store: Store) -> list[Answer]:
+    """Let half of the people sit down in every event in one order, and half in the other."""
+    people = crowd(store, 40)
+    events = [opened(store, people[0], 1_000) for _ in range(12)]
+    for event_id in events:
+        let_in(store, people, event_id)
+    sessions = [staged(store, event_id, hour) for hour, event_id in enumerate(events)]
+    return rush(
+        server,
+        lambda client: [
+            client.take_seat(person, session_id)
+            for number, person in enumerate(people)
+            for session_id in (sessions if number % 2 else reversed(sessions))
+        ],
+    )
+
+
+def test_opposite_orders_over_the_sessions_of_several_events_do_not_deadlock(
+    server: Server, live: Store
+) -> None:
+    for _ in range(ROUNDS):
+        assert outcomes(crossing_for_seats(server, live)) == {"201": 480}
+        assert faults(live) == []
+
+
+@pytest.mark.parametrize("cross", [crossing, crossing_for_seats])
+def test_locks_in_any_order_deadlock(
+    unguarded_url: str, unguarded: Store, cross: Callable[[Server, Store], list[Answer]]
+) -> None:
     with serving(unguarded_url, app=UNGUARDED, WITHOUT="order", workers=2) as server:
         # Two workers have to meet in the middle; when depends on the machine.
-        assert any(outcomes(crossing(server, unguarded))["503 unavailable"] for _ in range(10))
+        assert any(outcomes(cross(server, unguarded))["503 unavailable"] for _ in range(10))

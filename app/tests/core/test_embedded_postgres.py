@@ -32,10 +32,12 @@ PROJECT = Path(app.__file__).parents[1]
 FAST = {"fsync": "off"}
 
 USER = """
-import sys
+import signal, sys
 from pathlib import Path
 from app.core.embedded_postgres import places, running
 
+# Whoever was started in the background inherits that it is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 places.STATE_DIRECTORY = Path(sys.argv[2])
 with running(Path(sys.argv[1])) as url:
     print(url, flush=True)

@@ -1,17 +1,14 @@
 """What must never happen, tried with raw SQL that goes round the service: the database refuses it by name."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import IntegrityError
 
-from app.models import Event, Room, Session, Speaker
-from app.models.constraints import violated
+from app.models import Event, Speaker
 from app.models.enums import RegistrationStatus, TeamRole
-from app.tests.factories import HOUR, Factory
+from app.tests.factories import Factory
+from app.tests.models.conftest import DEFER, JUDGE, MOVE, Refusal, Run, plan, to
 
 FULL = "ck_events_confirmed_within_capacity"
 COUNTERS = "ck_events_counters_follow_registrations"
@@ -21,32 +18,7 @@ SPEAKER = "ex_session_speakers_speaker_is_in_one_place"
 INSIDE = "ck_sessions_inside_its_event"
 FITS = "ck_sessions_fits_in_its_room"
 
-Run = Callable[..., Any]
-Refusal = Callable[..., str | None]
 Counters = Callable[[Event], tuple[int, int]]
-
-
-@pytest.fixture
-def run(connection: Connection) -> Run:
-    """Execute raw SQL."""
-    return lambda sql, **values: connection.execute(text(sql), values)
-
-
-@pytest.fixture
-def refusal(connection: Connection) -> Refusal:
-    """Execute raw SQL that has to be refused, and name the constraint that did it."""
-
-    def execute(statements: tuple[str, ...], values: dict[str, Any]) -> None:
-        with connection.begin_nested():
-            for sql in statements:
-                connection.execute(text(sql), values)
-
-    def try_out(*statements: str, **values: Any) -> str | None:
-        with pytest.raises(IntegrityError) as caught:
-            execute(statements, values)
-        return violated(caught.value)
-
-    return try_out
 
 
 @pytest.fixture
@@ -220,31 +192,9 @@ def test_a_ticket_code_is_given_once(make: Factory, refusal: Refusal) -> None:
 # Rooms
 
 
-MOVE = "UPDATE sessions SET start_at = :start, end_at = :end WHERE id = :session"
-DEFER = "SET CONSTRAINTS ALL DEFERRED"
-JUDGE = "SET CONSTRAINTS ALL IMMEDIATE"
-
-
-@pytest.fixture
-def event(make: Factory) -> Event:
-    return make.event()
-
-
 @pytest.fixture
 def speaker(make: Factory) -> Speaker:
     return make.speaker()
-
-
-def times(event: Event, hour: float) -> dict[str, datetime]:
-    return {"start_at": event.start_at + hour * HOUR, "end_at": event.start_at + (hour + 1) * HOUR}
-
-
-def to(event: Event, hour: float) -> dict[str, datetime]:
-    return {"start": event.start_at + hour * HOUR, "end": event.start_at + (hour + 1) * HOUR}
-
-
-def plan(make: Factory, event: Event, hour: float, room: Room | None = None, *speakers: Speaker) -> Session:
-    return make.session(event, room=room, speakers=speakers, **times(event, hour))
 
 
 INSERT = """
@@ -468,7 +418,7 @@ def test_two_sessions_swap_their_times_when_they_are_judged_at_the_end(
     run(DEFER)
     run(MOVE, session=one.id, **to(event, 1))
     run(MOVE, session=two.id, **to(event, 0))
-    run(JUDGE)  # what a commit does first
+    run(JUDGE)
     order = run("SELECT id FROM sessions ORDER BY start_at").scalars().all()
     assert order == [two.id, one.id]
     spoken = run("SELECT session_id FROM session_speakers ORDER BY lower(during)").scalars().all()

@@ -39,10 +39,13 @@ class Scene:
     event_id: int
     attended_event_id: int
     session_id: int
+    free_session_id: int
+    taken_session_id: int
     speaker_id: int
     room_id: int
     registration_id: int
     ticket_code: str
+    token: str
     user_id: int
     email: str
     newcomer: str
@@ -67,6 +70,7 @@ class Call:
     query: str = ""
     form: Body | None = None
     event: str = "event_id"
+    session: str = "session_id"
 
 
 def account(scene: Scene) -> dict[str, Any]:
@@ -89,6 +93,10 @@ def new_session(scene: Scene) -> dict[str, Any]:
     return {"event_id": scene.event_id, "title": "New", **scene.times}
 
 
+def new_plan(scene: Scene) -> dict[str, Any]:
+    return {"event_id": scene.event_id, "moves": [{"session_id": scene.session_id, **scene.times}]}
+
+
 def new_room(scene: Scene) -> dict[str, Any]:
     return {"event_id": scene.event_id, "name": "New"}
 
@@ -99,6 +107,10 @@ def new_speaker(scene: Scene) -> dict[str, Any]:
 
 def new_member(scene: Scene) -> dict[str, Any]:
     return {"email": scene.newcomer.replace("new", "known"), "role": "STAFF"}
+
+
+def new_schedule(_: Scene) -> dict[str, Any]:
+    return {"schedule": {"conference": {"days": []}}}
 
 
 def renamed(field: str) -> Body:
@@ -131,6 +143,7 @@ ROUTES = {
     "GET /events/{event_id}/registrations.csv": Call("staff", 200),
     "GET /sessions": Call("all", 200, query=OF_EVENT),
     "POST /sessions": Call("manager", 201, new_session),
+    "POST /sessions/moves": Call("manager", 200, new_plan),
     "GET /sessions/{session_id}": Call("all", 200),
     "PATCH /sessions/{session_id}": Call("manager", 200, renamed("title")),
     "DELETE /sessions/{session_id}": Call("manager", 204),
@@ -146,12 +159,22 @@ ROUTES = {
     "DELETE /rooms/{room_id}": Call("manager", 204),
     "POST /registrations/events/{event_id}": Call("user, if open", 201),
     "DELETE /registrations/events/{event_id}": Call("user", 204, event="attended_event_id"),
+    "POST /registrations/sessions/{session_id}": Call("user, if open", 201, session="free_session_id"),
+    "DELETE /registrations/sessions/{session_id}": Call("user", 204, session="taken_session_id"),
     "GET /registrations/me": Call("user", 200),
+    "GET /registrations/me/agenda": Call("user", 200),
     "GET /registrations/{registration_id}": Call("its user or staff", 200),
     "GET /registrations/{registration_id}/ticket.svg": Call("its user or staff", 200),
     "GET /events/{event_id}/check-ins": Call("staff", 200),
     "POST /events/{event_id}/check-ins": Call("staff", 201, lambda s: {"ticket_code": s.ticket_code}),
     "POST /events/{event_id}/check-ins/batch": Call("staff", 200, lambda s: {"scans": [scan(s.ticket_code)]}),
+    "GET /events/{event_id}/calendar.ics": Call("all", 200),
+    "GET /events/{event_id}/schedule.json": Call("all", 200),
+    "GET /events/{event_id}/schedule.xml": Call("all", 200),
+    "POST /events/{event_id}/schedule": Call("manager", 200, new_schedule),
+    "POST /users/me/calendar": Call("user", 201),
+    # Whoever has the address may read it.
+    "GET /calendars/{token}.ics": Call("anyone", 200),
     "GET /registrations/events": Call("user", 200),
     "GET /sessions/events/{event_id}": Call("all", 200),
     "POST /sessions/events/{event_id}": Call("manager", 201, new_session),
@@ -165,7 +188,6 @@ def scene(
     status: EventStatus = request.param
     owner = make.user()
     event = make.event(owner, status=status)
-    attended = make.event(status=status)
     users = {
         "stranger": make.user(),
         "staff": make.member(event, TeamRole.STAFF),
@@ -173,8 +195,13 @@ def scene(
         "owner": owner,
         "admin": make.admin(),
     }
+    attended = make.event(owner, status=status)
+    make.member(attended, TeamRole.STAFF, users["staff"])
+    make.member(attended, TeamRole.MANAGER, users["manager"])
+    free, taken = make.session(attended), make.session(attended, **at(attended, 1))
     for user in users.values():
         make.registration(attended, user)
+        make.seat(taken, user)
     somebody = make.member(event, TeamRole.STAFF)
     make.user(email="known@example.net")
     callers = {name: signed_in(user) for name, user in users.items()}
@@ -183,10 +210,13 @@ def scene(
         event_id=event.id,
         attended_event_id=attended.id,
         session_id=make.session(event).id,
+        free_session_id=free.id,
+        taken_session_id=taken.id,
         speaker_id=make.speaker(owner, event).id,
         room_id=make.room(event).id,
         registration_id=registration.id,
         ticket_code=registration.ticket_code,
+        token=make.calendar(owner),
         user_id=somebody.id,
         email=owner.email,
         newcomer="new@example.net",
@@ -204,7 +234,8 @@ def test_each_route_serves_whom_it_should_and_nobody_else(
     on_public, on_draft = ACCESS[call.access]
     answers = on_draft if status is EventStatus.DRAFT else on_public
     method, path = route.split(" ")
-    names = {**vars(there), "event_id": getattr(there, call.event)}
+    ids = {"event_id": getattr(there, call.event), "session_id": getattr(there, call.session)}
+    names = {**vars(there), **ids}
     options = {"json": call.body and call.body(there), "data": call.form and call.form(there)}
     seen = {}
     for name, caller in there.callers.items():

@@ -183,6 +183,46 @@ def test_a_field_of_a_session_that_cannot_be_is_named(
     malformed(caller.post("/sessions", json=body), f"/{field}")
 
 
+@pytest.mark.parametrize(
+    ("moves", "pointer"),
+    [
+        ([], "/moves"),
+        ([{"session_id": 1}] * 1_001, "/moves"),
+        ([{"session_id": 1}, {"session_id": 1}], "/moves"),
+        ({"session_id": 1}, "/moves"),
+        (None, "/moves"),
+        ([None], "/moves/0"),
+        ([{}], "/moves/0/session_id"),
+        ([{"session_id": 1}, {"session_id": 2**31}], "/moves/1/session_id"),
+        ([{"session_id": "1"}], "/moves/0/session_id"),
+        ([{"session_id": 1, "start_at": None}], "/moves/0/start_at"),
+        ([{"session_id": 1, "start_at": "2027-03-01T09:00:00"}], "/moves/0/start_at"),
+        ([{"session_id": 1, "end_at": "2200-01-01T00:00:00Z"}], "/moves/0/end_at"),
+        ([{"session_id": 1, "room": " "}], "/moves/0/room"),
+        ([{"session_id": 1, "room": "nul\0"}], "/moves/0/room"),
+        ([{"session_id": 1, "room": "x" * 101}], "/moves/0/room"),
+        ([{"session_id": 1, "title": "x"}], "/moves/0/title"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_plan_that_cannot_be_is_refused_where_it_is_wrong(
+    caller: Caller, make: Factory, moves: Any, pointer: str
+) -> None:
+    body = {"event_id": make.event().id, "moves": moves}
+    malformed(caller.post("/sessions/moves", json=body), pointer)
+
+
+@pytest.mark.parametrize(
+    ("event_id", "query", "pointer"),
+    [(0, "", "/event_id"), ("1", "", "/event_id"), (1, "?dry_run=perhaps", "query/dry_run")],
+)
+def test_a_plan_of_no_event_or_in_an_unknown_manner_is_refused(
+    caller: Caller, event_id: Any, query: str, pointer: str
+) -> None:
+    body = {"event_id": event_id, "moves": [{"session_id": 1}]}
+    malformed(caller.post(f"/sessions/moves{query}", json=body), pointer)
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 2**31, "1", 1.5, True, None])
 def test_a_speakers_id_that_cannot_be_is_named_by_its_place(
     caller: Caller, make: Factory, wrong: Any
@@ -345,6 +385,18 @@ def test_an_event_id_in_a_query_that_cannot_be_is_refused(anonymous: Caller, pat
 )
 def test_an_id_in_a_path_that_cannot_be_is_refused(caller: Caller, path: str, name: str, wrong: str) -> None:
     malformed(caller.get(path.format(wrong)), f"path/{name}")
+
+
+@pytest.mark.parametrize("wrong", IDS)
+def test_a_session_whose_id_cannot_be_has_no_seats(caller: Caller, wrong: str) -> None:
+    path = f"/registrations/sessions/{wrong}"
+    malformed(caller.post(path), "path/session_id")
+    malformed(caller.delete(path), "path/session_id")
+
+
+@pytest.mark.parametrize("choice", ["", "ignore", "RELEASE", "%00", "refuse,release"])
+def test_agendas_are_respected_or_released_and_there_is_no_third_way(caller: Caller, choice: str) -> None:
+    malformed(caller.patch(f"/sessions/1?on_agenda_conflict={choice}", json={}), "query/on_agenda_conflict")
 
 
 @pytest.mark.parametrize("path", ["/events", "/sessions", "/speakers", "/registrations"])

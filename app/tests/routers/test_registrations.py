@@ -58,6 +58,28 @@ def test_a_registration_takes_a_place_and_says_where_it_can_be_read(
     assert places(me, event.id) == 1
 
 
+def test_the_short_way_and_the_long_way_give_the_same_answers(
+    me: Caller, anonymous: Caller, make: Factory
+) -> None:
+    event, other, full = make.event(), make.event(), make.event(capacity_total=1)
+    make.registration(full)
+    key = {"Idempotency-Key": "the-long-way"}
+    for caller, short, long, headers in (
+        (me, event.id, f"00{other.id}", {}),
+        (me, event.id, f"00{event.id}", {}),
+        (me, full.id, full.id, key),
+        (me, 999_999_999, 999_999_999, key),
+        (anonymous, event.id, event.id, key),
+    ):
+        plain = caller.post(f"/registrations/events/{short}")
+        other_way = caller.post(f"/registrations/events/{long}", headers=headers)
+        assert plain.status_code == other_way.status_code
+        assert plain.headers.keys() == other_way.headers.keys()
+        assert plain.headers["content-type"] == other_way.headers["content-type"]
+        assert plain.json().keys() == other_way.json().keys()
+        assert plain.json().get("type") == other_way.json().get("type")
+
+
 def test_the_last_place_is_given_once(signed_in: SignedIn, make: Factory) -> None:
     event = make.event(capacity_total=1)
     answers = [signed_in(make.user()).post(f"/registrations/events/{event.id}") for _ in range(2)]

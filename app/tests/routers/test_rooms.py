@@ -141,6 +141,19 @@ def test_a_room_does_not_shrink_below_the_sessions_in_it(me: Caller, make: Facto
     assert me.patch(path, json={"capacity": 40}).json()["capacity"] == 40
 
 
+def test_a_room_does_not_shrink_below_the_seats_taken_in_it(me: Caller, make: Factory, event: Event) -> None:
+    room = make.room(event, capacity=50)
+    make.seat(make.session(event, room=room))
+    visited = make.session(event, room=room, **at(event, 1))
+    for _ in range(2):
+        make.seat(visited)
+    path = f"/rooms/{room.id}"
+    response = me.patch(path, json={"capacity": 1})
+    assert refused(response) == (409, "room-in-use")
+    assert [session["session_id"] for session in response.json()["sessions"]] == [visited.id]
+    assert me.patch(path, json={"capacity": 2}).json()["capacity"] == 2
+
+
 def test_a_session_without_places_of_its_own_follows_its_room(
     me: Caller, make: Factory, event: Event
 ) -> None:

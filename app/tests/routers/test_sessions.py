@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from app.models import Event, User
+from app.core.database import Database
+from app.models import Event, Session, User
 from app.models.enums import EventStatus, TeamRole
 from app.tests.conftest import PREFIX, Caller
 from app.tests.factories import HOUR, Factory, soon
@@ -56,6 +58,23 @@ def test_capacity_available_in_the_body_has_no_effect(me: Caller, event: Event) 
     assert made["capacity_available"] == 9
     edited = me.patch(f"/sessions/{made['id']}", json={"capacity_available": 1, "title": "T"})
     assert (edited.status_code, edited.json()["capacity_available"]) == (200, 9)
+
+
+def test_other_speakers_make_another_version_and_the_same_ones_do_not(
+    me: Caller, make: Factory, db: Database, owner: User, event: Event
+) -> None:
+    one, other = make.speaker(owner), make.speaker(owner)
+    made = me.post("/sessions", json=plan(event, speaker_ids=[one.id])).json()
+
+    def version_after(**changes: Any) -> int | None:
+        assert me.patch(f"/sessions/{made['id']}", json=changes).status_code == 200
+        return db.scalar(select(Session.version).where(Session.id == made["id"]))
+
+    assert version_after(speaker_ids=[one.id]) == 1
+    assert version_after(speaker_ids=[one.id, other.id]) == 2
+    assert version_after(speaker_ids=[other.id]) == 3
+    assert version_after(speaker_ids=[one.id], title="Renamed") == 4
+    assert version_after(title="Renamed") == 4
 
 
 @pytest.mark.parametrize(
@@ -235,6 +254,29 @@ def test_a_session_has_no_more_places_than_its_room(me: Caller, make: Factory, e
     assert refused(me.patch(f"/sessions/{large.id}", json={"room": "Aula"})) == small
     fits = me.patch(f"/sessions/{large.id}", json={"room": "Aula", "capacity_total": None})
     assert (fits.status_code, fits.json()["capacity_total"]) == (200, 30)
+
+
+def test_a_session_has_no_fewer_places_than_seats_taken(me: Caller, make: Factory, event: Event) -> None:
+    session = make.session(event, own_capacity=5)
+    make.room(event, name="Closet", capacity=1)
+    for _ in range(2):
+        make.seat(session)
+    path = f"/sessions/{session.id}"
+    response = me.patch(path, json={"capacity_total": 1})
+    assert refused(response) == (409, "capacity-below-confirmed")
+    assert response.json()["confirmed"] == 2
+    closet = {"capacity_total": None, "room": "Closet"}
+    assert refused(me.patch(path, json=closet)) == (409, "room-too-small")
+    edited = me.patch(path, json={"capacity_total": 2}).json()
+    assert (edited["capacity_total"], edited["capacity_available"]) == (2, 0)
+
+
+def test_a_deleted_session_frees_those_who_have_a_seat(me: Caller, make: Factory, event: Event) -> None:
+    session, other = make.session(event), make.session(event)
+    seat = make.seat(session)
+    assert me.delete(f"/sessions/{session.id}").status_code == 204
+    make.seat(other, make.db.get_one(User, seat.user_id))
+    assert me.get(f"/sessions/{other.id}").json()["capacity_available"] is None
 
 
 def test_a_session_leaves_its_room_for_none(me: Caller, make: Factory, event: Event) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -9,7 +10,7 @@ from sqlalchemy.exc import InternalError
 
 from app.core.database import Database, Store
 from app.crud.invariants import INVARIANTS, Invariant
-from app.models import Event, Registration, Room, Session
+from app.models import Event, Registration, Room, Seat, Session
 from app.models.enums import EventStatus, RegistrationStatus
 from app.services.invariants import SAMPLES, Breach, check
 from app.tests.factories import DAY, HOUR, Factory
@@ -17,7 +18,7 @@ from app.tests.factories import DAY, HOUR, Factory
 WAITLISTED = RegistrationStatus.WAITLISTED
 COUNTERS = "ALTER TABLE registrations DISABLE TRIGGER USER"
 
-Break = Callable[[Database, Factory], Event | Registration | Room | Session | int]
+Break = Callable[[Database, Factory], Event | Registration | Room | Seat | Session | int]
 BREAKS: dict[str, Break] = {}
 
 
@@ -180,6 +181,53 @@ def speaker_time_copy(db: Database, make: Factory) -> Session:
     return session
 
 
+@breaks
+def session_oversold(db: Database, make: Factory) -> Session:
+    drop(db, "sessions", "ck_sessions_seats_within_capacity")
+    event = make.event()
+    session = make.session(event, room=make.room(event, capacity=1))
+    make.seat(session)
+    make.seat(session)
+    return session
+
+
+@breaks
+def seats_miscounted(db: Database, make: Factory) -> Session:
+    run(db, "ALTER TABLE seats DISABLE TRIGGER USER")
+    session = make.session(make.event())
+    make.seat(session)
+    return session
+
+
+@breaks
+def seat_without_place(db: Database, make: Factory) -> Seat:
+    run(db, "ALTER TABLE seats DISABLE TRIGGER seats_check_inserted")
+    return make.seat(make.session(make.event()), make.user())
+
+
+@breaks
+def seat_in_nothing(_: Database, make: Factory) -> Seat:
+    event = make.event()
+    return make.seat(make.session(event, deleted_at=event.start_at))
+
+
+@breaks
+def attendee_in_two_places(db: Database, make: Factory) -> Seat:
+    drop(db, "seats", "ex_seats_attendee_is_in_one_place")
+    one, other = make.event(), make.event()
+    user = make.registered(one, other)
+    make.seat(make.session(one), user)
+    return make.seat(make.session(other), user)
+
+
+@breaks
+def seat_session_copy(db: Database, make: Factory) -> Seat:
+    drop(db, "seats", "fk_seats_session_id_sessions")
+    seat = make.seat(make.session(make.event()))
+    run(db, f"UPDATE seats SET during = 'empty' WHERE id = {seat.id}")
+    return seat
+
+
 def remember(db: Database, user_id: int, path: str, made: int) -> int:
     db.execute(
         text(
@@ -203,6 +251,14 @@ def key_without_registration(db: Database, make: Factory) -> int:
     path = f"/api/v1/registrations/events/{registration.event_id}"
     remember(db, registration.user_id, path, registration.id)
     return remember(db, make.user().id, path, registration.id)
+
+
+@breaks
+def key_without_seat(db: Database, make: Factory) -> int:
+    seat = make.seat(make.session(make.event()))
+    path = f"/api/v1/registrations/sessions/{seat.session_id}"
+    remember(db, seat.user_id, path, seat.id)
+    return remember(db, make.user().id, path, seat.id)
 
 
 @breaks
@@ -230,13 +286,18 @@ def test_a_sound_database_has_no_breach(db: Database, make: Factory) -> None:
     make.registration(make.event(status=EventStatus.FINISHED, waitlist_enabled=True), status=WAITLISTED)
     event, other = make.event(), make.event(status=EventStatus.CANCELLED)
     room, parallel = make.room(event, capacity=10), make.room(event, allow_parallel=True)
-    speaker, later = make.speaker(), {"start_at": event.start_at + HOUR, "end_at": event.start_at + 2 * HOUR}
+    speaker = make.speaker()
+    later: dict[str, Any] = {"start_at": event.start_at + HOUR, "end_at": event.start_at + 2 * HOUR}
     make.session(event, room=room, speakers=(speaker,), own_capacity=10)
     make.session(event, room=room, speakers=(speaker,), **later)
     make.session(event, room=room, deleted_at=event.start_at, own_capacity=None)
     make.session(other, speakers=(speaker,))
     make.session(event, room=parallel)
-    make.session(event, room=parallel)
+    taken = make.session(event, room=parallel, own_capacity=1)
+    attendee = make.registered(event)
+    make.seat(taken, given_up_at=event.start_at)
+    make.seat(taken, attendee)
+    make.seat(make.session(event, room=parallel, **later), attendee)
     remember(db, full.created_by, "/api/v1/events", full.id)
     assert check(db) == []
 

@@ -1,12 +1,14 @@
 """Questions about events. A deleted event is not there for any of them."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, bindparam, func, or_, select
 from sqlalchemy.orm import selectinload
 
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
+from app.crud.columns import EVENTS, WHOLE_EVENT
 from app.crud.records import Order, page
 from app.crud.sessions import AT_ONCE
 from app.models import Event, Session, TeamMember
@@ -32,6 +34,15 @@ def get_with_sessions(db: Database, event_id: int) -> Event | None:
         )
         .execution_options(populate_existing=True)
     )
+
+
+# Put together once: it takes as long as to read its answer.
+_SHOWN = select(*WHOLE_EVENT).where(EVENTS.c.id == bindparam("event_id"), EVENTS.c.deleted_at.is_(None))
+
+
+def get_shown(db: Database, event_id: int) -> Any | None:
+    """Return what is shown of an event and its sessions, with what policies ask, by one query."""
+    return db.execute(_SHOWN, {"event_id": event_id}).one_or_none()
 
 
 def get_with_owner(db: Database, event_id: int) -> Event | None:

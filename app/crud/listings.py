@@ -6,46 +6,97 @@ Which index serves which question is in ``docs/search.md``, and a test looks at 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Select, func, literal, select, true, union_all
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Row,
+    Select,
+    bindparam,
+    func,
+    literal,
+    select,
+    true,
+    union_all,
+)
 
 from app.core.database import Database
 from app.core.pagination import COUNTED_AT_MOST, Paging, Slice, Total
 from app.crud import searches
-from app.crud.records import Order, count_bounded, cut, plan, slice_of
+from app.crud.columns import EVENT, EVENTS
+from app.crud.records import Order, count_bounded, counting_bounded, plan, slice_of
 from app.crud.searches import Word
-from app.models import Event, EventCount
+from app.models import EventCount
 from app.models.enums import EventStatus
 from app.schemas.events import EventQuery
 
+_of, _counts = EVENTS.c, EventCount.__table__.c
 ORDERS = {
-    "start_at": Order((Event.start_at, Event.id)),
-    "-start_at": Order((Event.start_at, Event.id), descending=True),
-    "name": Order((Event.name, Event.id)),
-    "-name": Order((Event.name, Event.id), descending=True),
-    "-created_at": Order((Event.created_at, Event.id), descending=True),
+    "start_at": Order((_of.start_at, _of.id)),
+    "-start_at": Order((_of.start_at, _of.id), descending=True),
+    "name": Order((_of.name, _of.id)),
+    "-name": Order((_of.name, _of.id), descending=True),
+    "-created_at": Order((_of.created_at, _of.id), descending=True),
 }
 
 CLOSEST = "closest"
 NEWEST = "-created_at"
 FORGIVING = "~"
 READ_AHEAD = 2_000
+KEY = ("key", "id_of_key")
 
 
-def page_public(db: Database, wanted: EventQuery) -> Slice[Event]:
-    """Return one page of the events that all may see and register for."""
+def page_public(db: Database, wanted: EventQuery) -> Slice[Row[Any]]:
+    """Return one page of what is shown of the events that all may see and register for."""
     if wanted.search or wanted.venue:
         return _page_found(db, wanted)
-    paging, by, kept = wanted.paging, ORDERS[wanted.sort or "start_at"], _Kept.by(wanted)
+    paging, sort, kept = wanted.paging, wanted.sort or "start_at", _Kept.by(wanted)
     if not kept.filtered:
-        return cut(db, kept.events(by, paging), paging, by=by, total=_count_public(db))
+        return _page_all(db, paging, sort)
     plan(db, seqscan=False)
-    return cut(db, kept.events(by, paging), paging, by=by, total=count_bounded(db, kept.rows(Event.id)))
+    by = ORDERS[sort]
+    page = by.cut(kept.events(by, paging), paging)
+    rows = db.execute(_counted(counting_bounded(kept.rows(_of.id)), page, by)).all()
+    return _slice_of_counted(rows, paging, by=by, total=Total.bounded(rows[0].number))
 
 
-def _count_public(db: Database) -> Total:
-    return Total(int(db.scalar(select(func.sum(EventCount.published))) or 0))
+def _page_all(db: Database, paging: Paging, sort: str) -> Slice[Row[Any]]:
+    by, start = ORDERS[sort], paging.start
+    key = {} if start is None else dict(zip(KEY, by.values(start), strict=True))
+    cut = {"limit": paging.size + 1, "offset": paging.offset, **key}
+    rows = db.execute(_all(sort, walking=start is not None), cut).all()
+    return _slice_of_counted(rows, paging, by=by, total=Total(int(rows[0].number)))
+
+
+@cache
+def _all(sort: str, *, walking: bool) -> Select[Any]:
+    """Select a page of all public events; put together once, as that takes as long as to read the rows."""
+    by = ORDERS[sort]
+    page = _Kept((), None).events(by, Paging()).order_by(*by.clauses)
+    if walking:
+        key = (bindparam(name, type_=column.type) for name, column in zip(KEY, by.columns, strict=True))
+        page = page.where(by.beyond(key))
+    number = select(func.coalesce(func.sum(_counts.published), 0).label("number"))
+    return _counted(number, page.limit(bindparam("limit")).offset(bindparam("offset")), by)
+
+
+def _counted(number: Select[Any], page: Select[Any], by: Order) -> Select[Any]:
+    """Select the rows of a page, each with the number of all, or that alone where there are none."""
+    counted, rows = number.subquery(), page.subquery()
+    return (
+        select(*rows.c, counted.c.number)
+        .select_from(counted.outerjoin(rows, true()))
+        .order_by(*by.of(rows).clauses)
+    )
+
+
+def _slice_of_counted(
+    rows: Sequence[Row[Any]], paging: Paging, *, by: Order, total: Total
+) -> Slice[Row[Any]]:
+    found = [row for row in rows if row.id is not None]
+    return slice_of(found, [by.key(row) for row in found], paging, by=by, total=total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +116,11 @@ class _Kept:
     def by(cls, wanted: EventQuery, *more: ColumnElement[bool]) -> "_Kept":
         conditions = list(more)
         if wanted.starts_before:
-            conditions.append(Event.start_at < wanted.starts_before)
+            conditions.append(_of.start_at < wanted.starts_before)
         if wanted.organizer_id:
-            conditions.append(Event.created_by == wanted.organizer_id)
+            conditions.append(_of.created_by == wanted.organizer_id)
         if wanted.has_places is not None:
-            conditions.append(Event.has_places == wanted.has_places)
+            conditions.append(_of.has_places == wanted.has_places)
         return cls(conditions, wanted.ends_after)
 
     @property
@@ -84,30 +135,30 @@ class _Kept:
         running, later = self._parts(*columns)
         return select(union_all(select(running), later).subquery())
 
-    def events(self, by: Order, paging: Paging) -> Select[Event]:
-        """Return those on one page, and maybe more of them."""
+    def events(self, by: Order, paging: Paging) -> Select[Any]:
+        """Return what is shown of those on one page, and maybe of more of them."""
         if self.on_at is None:
-            return self._public(Event)
+            return self._public(*EVENT)
         running, later = self._parts(*by.columns)
         upto = replace(paging, page=1, size=paging.offset + paging.size)
         first = by.of(running).cut(select(running), upto), by.cut(later, upto)
         ids = union_all(*(select(part.subquery()) for part in first)).subquery()
-        return select(Event).join(ids, ids.c.id == Event.id)
+        return select(*EVENT).join(ids, ids.c.id == _of.id)
 
     def _parts(self, *columns: Any) -> tuple[CTE, Select[Any]]:
-        kept, during = self._public(*columns), func.tstzrange(Event.start_at, Event.end_at)
-        running = kept.where(Event.start_at < self.on_at, during.bool_op("@>")(self.on_at))
-        return running.cte("running").prefix_with("MATERIALIZED"), kept.where(Event.start_at >= self.on_at)
+        kept, during = self._public(*columns), func.tstzrange(_of.start_at, _of.end_at)
+        running = kept.where(_of.start_at < self.on_at, during.bool_op("@>")(self.on_at))
+        return running.cte().prefix_with("MATERIALIZED"), kept.where(_of.start_at >= self.on_at)
 
     def _public(self, *columns: Any) -> Select[Any]:
-        public = Event.status == EventStatus.PUBLISHED, Event.deleted_at.is_(None)
+        public = _of.status == EventStatus.PUBLISHED, _of.deleted_at.is_(None)
         return select(*columns).where(*public, *self.conditions)
 
 
 # Searches
 
 
-def _page_found(db: Database, wanted: EventQuery) -> Slice[Event]:
+def _page_found(db: Database, wanted: EventQuery) -> Slice[Row[Any]]:
     """Return one page of what a search finds as it is written or, where that is nothing, with typos forgiven.
 
     A cursor says which of the two it was: the walk goes on in the same list, whatever has changed.
@@ -126,7 +177,7 @@ def _page_found(db: Database, wanted: EventQuery) -> Slice[Event]:
 
 def _page_matches(
     db: Database, wanted: EventQuery, words: list[Word] | None, venue: list[Word] | None, stage: str = ""
-) -> Slice[Event]:
+) -> Slice[Row[Any]]:
     """Return one page of what has these words.
 
     As many as are counted are gathered and put in order. Of more than that, a page is read along the index of
@@ -141,10 +192,10 @@ def _page_matches(
     by = along = replace(ORDERS[wanted.sort or "start_at"], name=stage)
     if words is not None and wanted.sort is None:
         distance = searches.distance(words, wanted.search_in).label("distance")
-        by = Order((distance, Event.id), name=stage + CLOSEST)
+        by = Order((distance, _of.id), name=stage + CLOSEST)
         along = replace(ORDERS[NEWEST], name=stage + NEWEST)
     if paging.start and paging.start.order == stage + NEWEST:
-        total = count_bounded(db, kept.rows(Event.id))
+        total = count_bounded(db, kept.rows(_of.id))
     else:
         whole = paging.start is not None and paging.start.order == stage + CLOSEST
         found = _gather(db, kept, paging, by=by, whole=whole)
@@ -154,7 +205,7 @@ def _page_matches(
     return _read_along(db, kept, paging, by=along, total=total)
 
 
-def _gather(db: Database, kept: _Kept, paging: Paging, *, by: Order, whole: bool) -> Slice[Event]:
+def _gather(db: Database, kept: _Kept, paging: Paging, *, by: Order, whole: bool) -> Slice[Row[Any]]:
     """Return one page of what is kept, put in order; of more than are counted, their number alone.
 
     Who walks through the ``whole`` of it gets it even if it has grown since.
@@ -166,28 +217,34 @@ def _gather(db: Database, kept: _Kept, paging: Paging, *, by: Order, whole: bool
     page = by.of(found).cut(select(found).where(few), paging).subquery()
     counted = count.subquery()
     # Joined from the count, which is there even if nothing else is.
-    answered = counted.outerjoin(page, true()).outerjoin(Event, Event.id == page.c.id)
-    answer = select(counted.c.count, Event, *page.c).select_from(answered).order_by(*by.of(page).clauses)
+    answered = counted.outerjoin(page, true()).outerjoin(EVENTS, _of.id == page.c.id)
+    key = [column.label(name) for name, column in zip(KEY, by.of(page).columns, strict=True)]
+    answer = select(counted.c.count, *EVENT, *key).select_from(answered).order_by(*by.of(page).clauses)
     rows_of_page = db.execute(answer).all()
-    events = [row[1] for row in rows_of_page if row[1] is not None]
-    keys = [row[2:] for row in rows_of_page]
+    events = [row for row in rows_of_page if row.id is not None]
+    keys = [row[-len(KEY) :] for row in events]
     return slice_of(events, keys, paging, by=by, total=Total.bounded(rows_of_page[0][0]))
 
 
-def _read_along(db: Database, kept: _Kept, paging: Paging, *, by: Order, total: Total) -> Slice[Event]:
+def _read_along(db: Database, kept: _Kept, paging: Paging, *, by: Order, total: Total) -> Slice[Row[Any]]:
     """Return one page of what is kept, which is much, from the next rows of the index of its order.
 
     Or from all of them, where what is kept lies further on.
     """
     plan(db, seqscan=False, indexscan=True, indexonlyscan=True)
     # What runs at ``on_at`` is little, and stands before all of these in the order of beginnings.
-    later = [Event.start_at >= kept.on_at] if kept.on_at and by.columns[0].key == "start_at" else []
+    later = [_of.start_at >= kept.on_at] if kept.on_at and by.columns[0].key == "start_at" else []
     near = by.cut(_Kept(later, None).rows(*by.columns), replace(paging, page=1, size=READ_AHEAD))
     last = db.execute(near.offset(READ_AHEAD).limit(1)).first()
     if last is not None:
         ahead = replace(kept, conditions=[*kept.conditions, by.until(last)])
-        found = cut(db, ahead.events(by, paging), paging, by=by, total=total)
+        found = _cut(db, ahead, paging, by=by, total=total)
         if found.next_cursor:
             return found
         plan(db, seqscan=False, indexscan=False, indexonlyscan=False)
-    return cut(db, kept.events(by, paging), paging, by=by, total=total)
+    return _cut(db, kept, paging, by=by, total=total)
+
+
+def _cut(db: Database, kept: _Kept, paging: Paging, *, by: Order, total: Total) -> Slice[Row[Any]]:
+    rows = db.execute(by.cut(kept.events(by, paging), paging)).all()
+    return slice_of(rows, [by.key(row) for row in rows], paging, by=by, total=total)

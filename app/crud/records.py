@@ -1,6 +1,6 @@
 """What every entity shares; the modules beside this one hold the questions peculiar to each."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Self, TypeVar
@@ -94,10 +94,20 @@ class Order:
 
     def after(self, place: Place | None) -> ColumnElement[bool]:
         """Match what comes after a place; after none, everything."""
-        if place is None:
-            return true()
-        given = tuple_(*map(_value, self.columns, place.key))
-        return tuple_(*self.columns) < given if self.descending else tuple_(*self.columns) > given
+        return true() if place is None else self.beyond(map(literal, self.values(place)))
+
+    def beyond(self, key: Iterable[ColumnElement[Any]]) -> ColumnElement[bool]:
+        """Match what comes after the row with ``key``."""
+        return (
+            tuple_(*self.columns) < tuple_(*key) if self.descending else tuple_(*self.columns) > tuple_(*key)
+        )
+
+    def values(self, place: Place) -> list[Any]:
+        """Return the key of ``place`` as what the columns hold."""
+        return [
+            datetime.fromisoformat(said) if column.type.python_type is datetime else said
+            for column, said in zip(self.columns, place.key, strict=True)
+        ]
 
     def until(self, key: Sequence[Any]) -> ColumnElement[bool]:
         """Match what comes no later than the row with ``key``."""
@@ -118,12 +128,6 @@ class Order:
         return [getattr(row, str(column.key)) for column in self.columns]
 
 
-def _value(column: ColumnElement[Any] | InstrumentedAttribute[Any], said: Any) -> ColumnElement[Any]:
-    if column.type.python_type is datetime:
-        said = datetime.fromisoformat(said)
-    return literal(said, column.type)
-
-
 def page(db: Database, query: Select[Row], paging: Paging, *, by: Order, filtered: bool) -> Slice[Row]:
     """Return one page of ``query``.
 
@@ -140,8 +144,8 @@ def cut(db: Database, query: Select[Row], paging: Paging, *, by: Order, total: T
 
 
 def slice_of(
-    rows: Sequence[Row], keys: Sequence[Sequence[Any]], paging: Paging, *, by: Order, total: Total
-) -> Slice[Row]:
+    rows: Sequence[AnyRow], keys: Sequence[Sequence[Any]], paging: Paging, *, by: Order, total: Total
+) -> Slice[AnyRow]:
     """Make a page of ``rows`` and the keys that place them, one more than it holds unless it is the last."""
     more = len(rows) > paging.size
     return Slice(
@@ -156,13 +160,23 @@ def slice_of(
 
 def count(db: Database, query: Select[Any]) -> int:
     """Count the rows of ``query``."""
-    bare = query.order_by(None).with_only_columns(literal(1), maintain_column_froms=True)
-    return db.scalar(select(func.count()).select_from(bare.subquery())) or 0
+    return db.scalar(counting(query)) or 0
 
 
 def count_bounded(db: Database, query: Select[Any]) -> Total:
     """Count the rows of ``query`` up to a bound."""
-    return Total.bounded(count(db, query.limit(COUNTED_AT_MOST + 1)))
+    return Total.bounded(db.scalar(counting_bounded(query)) or 0)
+
+
+def counting(query: Select[Any]) -> Select[int]:
+    """Select the number of rows of ``query``."""
+    bare = query.order_by(None).with_only_columns(literal(1), maintain_column_froms=True)
+    return select(func.count().label("number")).select_from(bare.subquery())
+
+
+def counting_bounded(query: Select[Any]) -> Select[int]:
+    """Select the number of rows of ``query``, as far as they are counted and one more."""
+    return counting(query.limit(COUNTED_AT_MOST + 1))
 
 
 def set_for_transaction(db: Database, settings: Mapping[str, str]) -> None:

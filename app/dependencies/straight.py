@@ -60,13 +60,12 @@ class _Way:
     @classmethod
     def through(cls, dependant: Dependant) -> Self | None:
         """Find the way, if there is one: path ids, dependencies that read, and at most one id as query."""
-        readers = {
-            name: call
-            for part in dependant.dependencies
-            if (name := part.name) is not None and isinstance(call := part.call, ReadsRequest)
-        }
-        others = (dependant.header_params, dependant.cookie_params, dependant.body_params)
-        if not readers or len(readers) < len(dependant.dependencies) or any(others):
+        readers: dict[str, ReadsRequest] = {}
+        for part in dependant.dependencies:
+            if part.name is None or not isinstance(part.call, ReadsRequest):
+                return None
+            readers[part.name] = part.call
+        if not readers or any((dependant.header_params, dependant.cookie_params, dependant.body_params)):
             return None
         # One that reads the query knows what may be in it; nobody else expects anything there.
         way = cls(readers, queried=any(part.query_params for part in dependant.dependencies))

@@ -15,7 +15,6 @@ from app.core.pagination import Slice
 from app.core.security import Seals
 from app.core.settings import PROJECT
 from app.crud.listings import ORDERS, page_public
-from app.models import Event
 from app.schemas.events import EventQuery
 from app.tests.conftest import SECRET, migrated_database
 
@@ -118,7 +117,7 @@ def explained(engine: Engine) -> Iterator[list[Plan]]:
     event.remove(engine, "before_cursor_execute", explain)
 
 
-def ask(db: Database, wanted: EventQuery) -> Slice[Event]:
+def ask(db: Database, wanted: EventQuery) -> Slice[Any]:
     located = wanted.located("/events", SEALS)
     assert located is not None
     return page_public(db, located)

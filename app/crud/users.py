@@ -29,7 +29,9 @@ def get_by_claims(db: Database, claims: Claims) -> User | None:
 
 def lock(db: Database, user_id: int) -> User | None:
     """Return an account and keep others from changing it until the transaction ends."""
-    return db.get(User, user_id, with_for_update={"key_share": True}, populate_existing=True)
+    # By a query: ``db.get`` would refuse one that changed since it was read, instead of reading it again.
+    found = select(User).where(User.id == user_id)
+    return db.scalar(found.with_for_update(key_share=True).execution_options(populate_existing=True))
 
 
 def lock_active_admins(db: Database) -> list[int]:

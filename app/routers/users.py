@@ -10,6 +10,7 @@ from app.core.exceptions import (
     Forbidden,
     LastAdmin,
     NotFound,
+    PreconditionFailed,
     Unauthorized,
     WrongPassword,
 )
@@ -20,8 +21,9 @@ from app.dependencies.database import Db
 from app.dependencies.pages import paged
 from app.dependencies.passwords import PasswordProof
 from app.dependencies.paths import UserId
+from app.dependencies.preconditions import IfMatch
 from app.dependencies.straight import StraightRoute
-from app.dependencies.views import AnyReader
+from app.dependencies.views import AnyReader, changed
 from app.models import Event, Speaker, User
 from app.schemas.events import EventSummary, OwnEventQuery
 from app.schemas.pages import Page
@@ -51,21 +53,24 @@ async def read_me(reader: AnyReader) -> Response:
 @router.patch(
     "/me",
     summary="Change my account",
-    responses=problems(Unauthorized, WrongPassword, EmailTaken),
+    response_model=OwnAccountRead,
+    responses=problems(Unauthorized, PreconditionFailed, WrongPassword, EmailTaken),
 )
-def update_me(
+def update_me(  # noqa: PLR0913, PLR0917 - each is a part of the request
     command: OwnAccountUpdate,
     proof: PasswordProof,
     tokens: AppTokens,
     actor: CurrentUser,
     db: Db,
-) -> OwnAccountRead:
+    expected: IfMatch,
+) -> Response:
     """Change one's name, email or password.
 
     A new email or password needs `current_password`. It ends every token of the account, and the answer
     carries a new one in `token`.
     """
-    return services.users.update_own(db, actor, command, proof, tokens)
+    me = services.users.update_own(db, actor, command, proof, tokens, expected)
+    return changed(UserRead, me, told=OwnAccountRead)
 
 
 @router.get(
@@ -111,11 +116,13 @@ def list_accounts(wanted: Annotated[UserQuery, paged(UserQuery)], actor: Current
     "/{user_id}",
     summary="Change an account",
     response_model=UserRead,
-    responses=problems(Unauthorized, Forbidden, NotFound, LastAdmin),
+    responses=problems(Unauthorized, Forbidden, NotFound, PreconditionFailed, LastAdmin),
 )
-def update_account(user_id: UserId, command: UserUpdate, actor: CurrentUser, db: Db) -> User:
+def update_account(
+    user_id: UserId, command: UserUpdate, actor: CurrentUser, db: Db, expected: IfMatch
+) -> Response:
     """Give an account another role, or switch it off or on. For administrators.
 
     A change ends every token of the account. The last active administrator stays one.
     """
-    return services.users.update_account(db, actor, user_id, command)
+    return changed(UserRead, services.users.update_account(db, actor, user_id, command, expected))

@@ -32,7 +32,7 @@ from app.core.middleware import (
     TrustedHosts,
 )
 from app.core.problems import DATABASE_TROUBLE, install_problem_handlers, problems
-from app.core.security import Hashing, Tokens
+from app.core.security import Hashing, Seals, Tokens
 from app.core.settings import DefaultSettings, Environment, Settings, load_settings
 from app.core.startup import database_url, prepare
 from app.dependencies.views import Views
@@ -90,10 +90,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.settings = settings
-    app.state.tokens = Tokens(
-        settings.secret_key.get_secret_value(),
-        timedelta(minutes=settings.access_token_expire_minutes),
-    )
+    secret = settings.secret_key.get_secret_value()
+    app.state.tokens = Tokens(secret, timedelta(minutes=settings.access_token_expire_minutes))
+    app.state.cursor_seals = Seals(secret, "cursors")
     _add_routes(app, settings.api_v1_prefix)
     policies = serve_docs(app, openapi_url) if openapi_url else {}
     openapi.describe_problems(app)
@@ -104,17 +103,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 def _add_routes(app: FastAPI, prefix: str) -> None:
     app.include_router(health.router)
-    # The aliases stand first: `/registrations/events` is no registration's id. What comes early is found
-    # fastest, and nothing is in more of a hurry than the registrations.
+    # What comes early is found fastest: the events, which everybody reads, and then the registrations, which
+    # are in a hurry. The aliases stand before these: `/registrations/events` is no registration's id.
     for module in (
+        events,
         aliases,
         registrations,
         seats,
+        sessions,
         auth,
         users,
-        events,
         teams,
-        sessions,
         moves,
         speakers,
         rooms,

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from app.core.security import Tokens
-from bench import collapse, machine, postgres, routes, rush, schedule
+from bench import collapse, machine, postgres, reads, routes, rush, schedule
 from bench.data import World
 from bench.load import BrokenRunError
 from bench.rig import FASTEST, Report, Rig
@@ -26,6 +26,7 @@ class Suite(StrEnum):
     ROUTES = "routes"
     COLLAPSE = "collapse"
     RUSH = "rush"
+    READS = "reads"
     SCHEDULE = "schedule"
 
 
@@ -38,6 +39,9 @@ def main(  # noqa: PLR0913 - each is an option
     registrations: Annotated[
         int, typer.Option(min=1_000, max=1_000_000, help="Of the suite rush: when its memory is looked at.")
     ] = 200_000,
+    events: Annotated[
+        int, typer.Option(min=20_000, max=1_000_000, help="Of the suite reads: how many are many.")
+    ] = 1_000_000,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Processes of the service.")] = 1,
     database_url: Annotated[
         str | None,
@@ -66,7 +70,9 @@ def main(  # noqa: PLR0913 - each is an option
             console.print(f"{name}: {fact}", soft_wrap=True)
         console.print(f"Data: {world.events:,} events, {world.people:,} people, made anew for every run\n")
         progress = Console(stderr=True, highlight=False)
-        rig = Rig(progress, engine, world, tokens, secret, Path(folder), workers, quick, registrations)
+        rig = Rig(
+            progress, engine, world, tokens, secret, Path(folder), workers, quick, registrations, events
+        )
         reports = []
         try:
             for suite in suites or list(Suite):
@@ -95,6 +101,8 @@ def _run(rig: Rig, suite: Suite, seconds: int | None, only: str | None) -> Repor
             return collapse.run(rig, seconds, only)
         case Suite.RUSH:
             return rush.run(rig, seconds)
+        case Suite.READS:
+            return reads.run(rig, seconds)
         case Suite.SCHEDULE:
             return schedule.run(rig)
 

@@ -54,7 +54,7 @@ class Case:
         for i in range(count):
             path, person, body = self.request(world, i)
             token = tokens[person - 1] if person else ""
-            yield Line(self.method, PREFIX + path, token, "" if body is None else json.dumps(body))
+            yield Line(self.method, PREFIX + path, token, body="" if body is None else json.dumps(body))
 
 
 def _event(world: World, i: int) -> int:

@@ -46,6 +46,13 @@ ROWS = (
 """Event n is owned by person n and has room n, speaker n and the sessions from (n - 1) * 3 + 1."""
 
 
+def empty(engine: Engine) -> None:
+    """Leave no row."""
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+
+
 @dataclass(frozen=True)
 class World:
     """How many rows there are; as many people as the longest run has requests, and more than events."""
@@ -83,9 +90,8 @@ class World:
             "sessions_each": SESSIONS_EACH,
             "count": count,
         }
-        tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+        empty(engine)
         with engine.begin() as connection:
-            connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
             for statement in (*ROWS, more) if more else ROWS:
                 connection.execute(text(statement), values)
         tidy(engine)

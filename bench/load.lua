@@ -1,5 +1,5 @@
--- Send the requests of a file, one line each: method, path, token and body between tabs. Count what was
--- answered with the expected status apart from everything else.
+-- Send the requests of a file, one line each: method, path, token, the tag of what is known, and body between
+-- tabs. Count what was answered with the expected status apart from everything else.
 
 local ffi = require("ffi")
 ffi.cdef("typedef struct { long s; int us; int pad; } bench_time; int gettimeofday(bench_time *, void *);")
@@ -31,9 +31,10 @@ function request()
       lines = io.lines(file)
       line = lines()
    end
-   local method, path, token, body = line:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$")
+   local method, path, token, known, body = line:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$")
    local headers = {}
    if token ~= "" then headers["Authorization"] = "Bearer " .. token end
+   if known ~= "" then headers["If-None-Match"] = known end
    if body ~= "" then headers["Content-Type"] = "application/json" end
    return wrk.format(method, path, headers, body ~= "" and body or nil)
 end

@@ -27,8 +27,9 @@ class Line(NamedTuple):
 
     method: str
     path: str
-    token: str
-    body: str
+    token: str = ""
+    known: str = ""
+    body: str = ""
 
 
 @dataclass(frozen=True, slots=True)

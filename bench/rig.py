@@ -34,6 +34,7 @@ class Rig:
     workers: int = 1
     quick: bool = False
     registrations: int = 200_000
+    events: int = 1_000_000
     warm: set[tuple[str, str]] = field(default_factory=set)
 
     @property

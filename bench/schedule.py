@@ -4,7 +4,7 @@ One client in this process calls the services, with a transaction and a durable 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 from rich.table import Table
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 
 from app.core.database import Database, Store
 from app.core.exceptions import RoomTaken
-from app.models import Session, User
+from app.models import User
 from app.models.constraints import AGENDA_CONFLICT, ROOM_TAKEN, SPEAKER_BUSY
 from app.schemas.moves import SessionMoves
 from app.schemas.seats import AgendaEntry
@@ -30,6 +30,7 @@ from bench.data import FIRST_DAY, SESSIONS_EACH
 from bench.load import BrokenRunError
 from bench.rig import Report, Rig
 from bench.rush import Row
+from bench.statements import sent_by
 
 T = TypeVar("T")
 Shown = tuple[TypeAdapter[Any], Callable[[Database], Any]]
@@ -124,7 +125,7 @@ class Planner:
         with self.store.job() as db:
             moves.move(db, self.actor, plan, dry_run=dry_run)
 
-    def read(self, db: Database) -> list[Session]:
+    def read(self, db: Database) -> Sequence[Any]:
         """Return the whole schedule."""
         return sessions.list_for_event(db, None, self.event_id)
 
@@ -252,10 +253,7 @@ def _suggestions(planner: Planner, calls: int) -> Iterator[Row]:
 def _reading(label: str, store: Store, shown: Shown, calls: int, statements: int) -> Iterator[Row]:
     """Read as JSON, and beside it run the same statements and look at nothing."""
     adapter, read = shown
-    sent: list[tuple[str, Any]] = []
-
-    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        sent.append((statement, parameters))
+    sent = sent_by(store, read)
 
     def whole() -> int:
         with store.job() as db:
@@ -269,9 +267,6 @@ def _reading(label: str, store: Store, shown: Shown, calls: int, statements: int
                 cursor.fetchall()
 
     whole()
-    event.listen(store.engine, "before_cursor_execute", note)
-    whole()
-    event.remove(store.engine, "before_cursor_execute", note)
     ours, other = (median(_time(work)[0] for _ in range(calls)) for work in (whole, bare))
     yield Row(f"{label} as JSON : its SQL alone", _ms(ours), _ms(other), ours / other)
     yield Row(f"statements for {label}", str(len(sent)), str(statements), len(sent) / statements, most=1)

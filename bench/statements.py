@@ -1,15 +1,34 @@
-"""How many statements a batch of registrations takes, counted as SQLAlchemy sends them."""
+"""Which statements work takes, as SQLAlchemy sends them, and how many a batch of registrations does."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import event
 
+from app.core.database import Database, Store
 from app.core.security import Claims
 from app.schemas.registrations import Application, RegistrationMade
 from app.services.registrations import admit
 from bench.audit import store_of
 from bench.load import BrokenRunError
 from bench.rig import Rig
+
+
+def sent_by(store: Store, work: Callable[[Database], object]) -> list[tuple[str, Any]]:
+    """Return the statements of ``work``, each with its parameters."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        sent.append((statement, parameters))
+
+    # The first time, a process also asks the server who it is.
+    with store.job() as db:
+        work(db)
+    event.listen(store.engine, "before_cursor_execute", note)
+    with store.job() as db:
+        work(db)
+    event.remove(store.engine, "before_cursor_execute", note)
+    return sent
 
 
 def statements_per_batch(rig: Rig, sizes: Sequence[int]) -> list[int]:

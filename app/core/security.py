@@ -1,6 +1,9 @@
-"""Passwords and access tokens. Knows no table: an account is whatever has the four facts of ``Claims``."""
+"""Passwords, tokens and seals. Knows no table: an account is whatever has the four facts of ``Claims``."""
 
+import binascii
+import hmac
 import warnings
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -17,6 +20,7 @@ with warnings.catch_warnings():
 
 ALGORITHM = "HS256"
 LONGEST_ID = 2_147_483_647
+SEAL_BYTES = 16
 
 
 class PasswordHasher:
@@ -129,3 +133,32 @@ class Tokens:
                 return Claims(uid=uid, sub=sub, ver=ver)
             case _:
                 return None
+
+
+class Seals:
+    """Seal what clients carry for us and bring back, so that nobody else can have written or changed it.
+
+    Whoever has it can read it. What is sealed for one purpose, or in one context, opens in no other.
+    """
+
+    def __init__(self, secret: str, purpose: str) -> None:
+        """Seal with a key of its own for each ``purpose``, so that no token is ever taken for a seal."""
+        self._key = hmac.digest(secret.encode(), purpose.encode(), "sha256")
+
+    def seal(self, context: str, message: bytes) -> str:
+        """Return ``message`` as a sealed text that fits into an address."""
+        return urlsafe_b64encode(self._seal(context, message) + message).decode().rstrip("=")
+
+    def open(self, context: str, sealed: str) -> bytes | None:
+        """Return the message, or None if it is not as it was sealed in this context."""
+        try:
+            opened = urlsafe_b64decode(sealed.encode("ascii") + b"=" * (-len(sealed) % 4))
+        except (UnicodeEncodeError, binascii.Error):
+            return None
+        seal, message = opened[:SEAL_BYTES], opened[SEAL_BYTES:]
+        # Compared as text too: several texts decode to the same bytes, and one is ours.
+        fits = hmac.compare_digest(seal, self._seal(context, message))
+        return message if fits and self.seal(context, message) == sealed else None
+
+    def _seal(self, context: str, message: bytes) -> bytes:
+        return hmac.digest(self._key, context.encode() + b"\0" + message, "sha256")[:SEAL_BYTES]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import joinedload
 
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
-from app.crud.records import page
+from app.crud.records import Order, page
 from app.models import Registration, Scan
 from app.models.enums import RegistrationStatus, Verdict
 
@@ -84,9 +84,9 @@ def page_of_event(db: Database, event_id: int, paging: Paging, *, verdict: Verdi
     query = (
         select(Scan)
         .where(Scan.event_id == event_id)
-        .order_by(Scan.id.desc())
         .options(joinedload(Scan.registration).joinedload(Registration.user), joinedload(Scan.scanner))
     )
     if verdict:
         query = query.where(Scan.verdict == verdict)
-    return page(db, query, paging, filtered=verdict is not None)
+    newest_first = Order((Scan.id,), descending=True)
+    return page(db, query, paging, by=newest_first, filtered=verdict is not None)

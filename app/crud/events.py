@@ -1,25 +1,18 @@
 """Questions about events. A deleted event is not there for any of them."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, bindparam, func, or_, select
 from sqlalchemy.orm import selectinload
 
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
-from app.crud.records import page, within_name
+from app.crud.columns import EVENTS, WHOLE_EVENT
+from app.crud.records import Order, page
 from app.crud.sessions import AT_ONCE
 from app.models import Event, Session, TeamMember
 from app.models.enums import EventStatus
-from app.schemas.events import EventQuery
-
-_ORDERS = {
-    "start_at": (Event.start_at, Event.id),
-    "-start_at": (Event.start_at.desc(), Event.id.desc()),
-    "name": (Event.name, Event.id),
-    "-name": (Event.name.desc(), Event.id.desc()),
-    "-created_at": (Event.created_at.desc(), Event.id.desc()),
-}
 
 
 def _existing(event_id: int) -> Select[Event]:
@@ -41,6 +34,15 @@ def get_with_sessions(db: Database, event_id: int) -> Event | None:
         )
         .execution_options(populate_existing=True)
     )
+
+
+# Put together once: it takes as long as to read its answer.
+_SHOWN = select(*WHOLE_EVENT).where(EVENTS.c.id == bindparam("event_id"), EVENTS.c.deleted_at.is_(None))
+
+
+def get_shown(db: Database, event_id: int) -> Any | None:
+    """Return what is shown of an event and its sessions, with what policies ask, by one query."""
+    return db.execute(_SHOWN, {"event_id": event_id}).one_or_none()
 
 
 def get_with_owner(db: Database, event_id: int) -> Event | None:
@@ -74,37 +76,13 @@ def lock_window(db: Database, event_id: int) -> Event | None:
     )
 
 
-def page_public(db: Database, wanted: EventQuery) -> Slice[Event]:
-    """Return one page of the events that all may see and register for."""
-    conditions = []
-    if wanted.search:
-        conditions.append(within_name(Event.name, wanted.search))
-    if wanted.venue:
-        conditions.append(within_name(Event.venue, wanted.venue))
-    if wanted.ends_after:
-        conditions.append(Event.end_at > wanted.ends_after)
-    if wanted.starts_before:
-        conditions.append(Event.start_at < wanted.starts_before)
-    if wanted.organizer_id:
-        conditions.append(Event.created_by == wanted.organizer_id)
-    if wanted.has_places is not None:
-        conditions.append((Event.confirmed_count < Event.capacity_total) == wanted.has_places)
-    public = select(Event).where(Event.status == EventStatus.PUBLISHED, Event.deleted_at.is_(None))
-    query = public.where(*conditions).order_by(*_ORDERS[wanted.sort])
-    return page(db, query, wanted.paging, filtered=bool(conditions))
-
-
 def page_run_by(db: Database, user_id: int, paging: Paging, *, status: EventStatus | None) -> Slice[Event]:
     """Return one page of the events that someone owns or helps to run, newest first."""
     helped = select(TeamMember.event_id).where(TeamMember.user_id == user_id)
-    query = (
-        select(Event)
-        .where(
-            or_(Event.created_by == user_id, Event.id.in_(helped)),
-            Event.deleted_at.is_(None),
-        )
-        .order_by(Event.id.desc())
+    query = select(Event).where(
+        or_(Event.created_by == user_id, Event.id.in_(helped)), Event.deleted_at.is_(None)
     )
     if status:
         query = query.where(Event.status == status)
-    return page(db, query, paging, filtered=status is not None)
+    newest_first = Order((Event.id,), descending=True)
+    return page(db, query, paging, by=newest_first, filtered=status is not None)

@@ -13,7 +13,17 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import aliased
 
 from app.core.database import Database
-from app.models import Event, IdempotencyKey, Registration, Room, Seat, Session, session_speakers
+from app.models import (
+    Event,
+    EventCount,
+    EventWord,
+    IdempotencyKey,
+    Registration,
+    Room,
+    Seat,
+    Session,
+    session_speakers,
+)
 from app.models.enums import EventStatus, RegistrationStatus
 from app.models.room import UNLIMITED
 
@@ -72,6 +82,13 @@ def _forgotten(path: str, effect: Any) -> Select[Any]:
         *kept, IdempotencyKey.path.regexp_match(path), ~exists().where(effect)
     )
 
+
+_PUBLIC_EVENTS = (
+    select(func.count())
+    .where(Event.status == EventStatus.PUBLISHED, Event.deleted_at.is_(None))
+    .scalar_subquery()
+)
+_OWN_WORD = func.unnest(func.tsvector_to_array(Event.__table__.c.name_words)).column_valued("own_word")
 
 INVARIANTS: Sequence[Invariant] = (
     Invariant(
@@ -149,6 +166,20 @@ INVARIANTS: Sequence[Invariant] = (
         "event-ends-early",
         "the event ends before it starts",
         select(Event.id).where(Event.end_at <= Event.start_at),
+    ),
+    Invariant(
+        "public-events-miscounted",
+        "the counters of public events, together, are not the number of those",
+        select(func.coalesce(func.min(EventCount.shard), 0).label("shard")).having(
+            func.coalesce(func.sum(EventCount.published), 0) != _PUBLIC_EVENTS
+        ),
+    ),
+    Invariant(
+        "word-not-known",
+        "a word of the event's name is not among those that searches know",
+        select(Event.id).where(
+            exists(select(_OWN_WORD).where(~exists().where(EventWord.word == _OWN_WORD)).correlate(Event))
+        ),
     ),
     Invariant(
         "session-ends-early",

@@ -1,18 +1,30 @@
 """What every entity shares; the modules beside this one hold the questions peculiar to each."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Select, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.core.database import Database
-from app.core.pagination import COUNTED_AT_MOST, Paging, Slice
+from app.core.pagination import COUNTED_AT_MOST, Paging, Place, Slice, Total
 from app.models import Base
 from app.models.constraints import CONSTRAINT_PROBLEMS, violated
 
 Row = TypeVar("Row", bound=Base)
+AnyRow = TypeVar("AnyRow")
 
 
 def get(db: Database, kind: type[Row], key: int) -> Row | None:
@@ -64,18 +76,122 @@ def remove(db: Database, row: Base) -> None:
     db.flush()
 
 
-def page(db: Database, query: Select[Row], paging: Paging, *, filtered: bool) -> Slice[Row]:
-    """Return one page of ``query``, which has its order already.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """By which columns a list is ordered, all of them in one direction; the last makes it total.
+
+    None of them may be null. Cursors know it by its ``name``, where a list chooses from several.
+    """
+
+    columns: Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]]
+    descending: bool = False
+    name: str = ""
+
+    @property
+    def clauses(self) -> list[ColumnElement[Any]]:
+        """Write it as ORDER BY does."""
+        return [column.desc() if self.descending else column.asc() for column in self.columns]
+
+    def after(self, place: Place | None) -> ColumnElement[bool]:
+        """Match what comes after a place; after none, everything."""
+        return true() if place is None else self.beyond(map(literal, self.values(place)))
+
+    def beyond(self, key: Iterable[ColumnElement[Any]]) -> ColumnElement[bool]:
+        """Match what comes after the row with ``key``."""
+        return (
+            tuple_(*self.columns) < tuple_(*key) if self.descending else tuple_(*self.columns) > tuple_(*key)
+        )
+
+    def values(self, place: Place) -> list[Any]:
+        """Return the key of ``place`` as what the columns hold."""
+        return [
+            datetime.fromisoformat(said) if column.type.python_type is datetime else said
+            for column, said in zip(self.columns, place.key, strict=True)
+        ]
+
+    def until(self, key: Sequence[Any]) -> ColumnElement[bool]:
+        """Match what comes no later than the row with ``key``."""
+        given = tuple_(*map(literal, key))
+        return tuple_(*self.columns) >= given if self.descending else tuple_(*self.columns) <= given
+
+    def of(self, rows: FromClause) -> Self:
+        """Return the same order of ``rows``, which have columns of these names."""
+        return replace(self, columns=[rows.c[str(column.key)] for column in self.columns])
+
+    def cut(self, query: Select[AnyRow], paging: Paging) -> Select[AnyRow]:
+        """Cut a page out of ``query``, and one row more, which tells that it is not the last."""
+        ordered = query.where(self.after(paging.start)).order_by(*self.clauses)
+        return ordered.limit(paging.size + 1).offset(paging.offset)
+
+    def key(self, row: object) -> list[Any]:
+        """Return what places a row in the list."""
+        return [getattr(row, str(column.key)) for column in self.columns]
+
+
+def page(db: Database, query: Select[Row], paging: Paging, *, by: Order, filtered: bool) -> Slice[Row]:
+    """Return one page of ``query``.
 
     The total is exact for a list without filters; a filtered one is counted up to a bound.
     """
-    items = db.scalars(query.limit(paging.size).offset(paging.offset)).all()
-    matches = query.order_by(None).with_only_columns(literal(1), maintain_column_froms=True)
-    if filtered:
-        matches = matches.limit(COUNTED_AT_MOST + 1)
-    counted = db.scalar(select(func.count()).select_from(matches.subquery())) or 0
-    exact = not filtered or counted <= COUNTED_AT_MOST
-    return Slice(items, counted if exact else COUNTED_AT_MOST, exact, paging.page, paging.size)
+    total = count_bounded(db, query) if filtered else Total(count(db, query))
+    return cut(db, query, paging, by=by, total=total)
+
+
+def cut(db: Database, query: Select[Row], paging: Paging, *, by: Order, total: Total) -> Slice[Row]:
+    """Return one page of ``query``, which has ``total`` rows."""
+    rows = db.scalars(by.cut(query, paging)).all()
+    return slice_of(rows, [by.key(row) for row in rows], paging, by=by, total=total)
+
+
+def slice_of(
+    rows: Sequence[AnyRow], keys: Sequence[Sequence[Any]], paging: Paging, *, by: Order, total: Total
+) -> Slice[AnyRow]:
+    """Make a page of ``rows`` and the keys that place them, one more than it holds unless it is the last."""
+    more = len(rows) > paging.size
+    return Slice(
+        rows[: paging.size],
+        total.number,
+        total.exact,
+        paging.page,
+        paging.size,
+        paging.next_cursor(keys[paging.size - 1], by.name) if more else None,
+    )
+
+
+def count(db: Database, query: Select[Any]) -> int:
+    """Count the rows of ``query``."""
+    return db.scalar(counting(query)) or 0
+
+
+def count_bounded(db: Database, query: Select[Any]) -> Total:
+    """Count the rows of ``query`` up to a bound."""
+    return Total.bounded(db.scalar(counting_bounded(query)) or 0)
+
+
+def counting(query: Select[Any]) -> Select[int]:
+    """Select the number of rows of ``query``."""
+    bare = query.order_by(None).with_only_columns(literal(1), maintain_column_froms=True)
+    return select(func.count().label("number")).select_from(bare.subquery())
+
+
+def counting_bounded(query: Select[Any]) -> Select[int]:
+    """Select the number of rows of ``query``, as far as they are counted and one more."""
+    return counting(query.limit(COUNTED_AT_MOST + 1))
+
+
+def set_for_transaction(db: Database, settings: Mapping[str, str]) -> None:
+    """Change settings of the server until the transaction ends."""
+    local = literal(True)  # noqa: FBT003
+    db.execute(select(*(func.set_config(name, value, local) for name, value in settings.items())))
+
+
+def plan(db: Database, **ways: bool) -> None:
+    """Tell the planner which ways to take and which not, each a setting without its ``enable_``.
+
+    Nor shall it prepare to read everything, by more processes or compiled code: a list wants its first rows.
+    """
+    chosen = {f"enable_{way}": "on" if taken else "off" for way, taken in ways.items()}
+    set_for_transaction(db, {"jit": "off", "max_parallel_workers_per_gather": "0", **chosen})
 
 
 def within_name(column: InstrumentedAttribute[Any], part: str) -> ColumnElement[bool]:

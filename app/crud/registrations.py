@@ -13,7 +13,7 @@ from sqlalchemy.orm import selectinload
 
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
-from app.crud.records import page, save, within_name
+from app.crud.records import Order, page, save, within_name
 from app.models import Event, Registration, User
 from app.models.enums import EventStatus, RegistrationStatus
 
@@ -72,14 +72,15 @@ def page_of_user(
 ) -> Slice[Registration]:
     """Return one page of someone's registrations with their events, newest first."""
     query = _of_user(user_id)
+    newest_first = Order((Registration.id,), descending=True)
     if status:
         query = query.where(Registration.status == status)
-    return page(db, query, paging, filtered=status is not None)
+    return page(db, query, paging, by=newest_first, filtered=status is not None)
 
 
 def list_of_user(db: Database, user_id: int) -> list[Registration]:
     """Return all of someone's registrations with their events, newest first."""
-    return list(db.scalars(_of_user(user_id)))
+    return list(db.scalars(_of_user(user_id).order_by(Registration.id.desc())))
 
 
 def page_of_event(
@@ -98,20 +99,20 @@ def page_of_event(
         query = query.join(Registration.user).where(
             or_(within_name(User.email, search), within_name(User.full_name, search))
         )
-    return page(db, query, paging, filtered=bool(status or search))
+    return page(db, query, paging, by=Order((Registration.id,)), filtered=bool(status or search))
 
 
 def list_after(db: Database, event_id: int, after: int, limit: int) -> Sequence[Registration]:
     """Return up to ``limit`` of an event's registrations with ids above ``after``, with their accounts."""
     query = _of_event(event_id).where(Registration.id > after)
-    return db.scalars(query.limit(limit)).all()
+    return db.scalars(query.order_by(Registration.id).limit(limit)).all()
 
 
 def _of_user(user_id: int) -> Select[Registration]:
-    mine = select(Registration).where(Registration.user_id == user_id).order_by(Registration.id.desc())
+    mine = select(Registration).where(Registration.user_id == user_id)
     return mine.options(selectinload(Registration.event))
 
 
 def _of_event(event_id: int) -> Select[Registration]:
-    theirs = select(Registration).where(Registration.event_id == event_id).order_by(Registration.id)
+    theirs = select(Registration).where(Registration.event_id == event_id)
     return theirs.options(selectinload(Registration.user))

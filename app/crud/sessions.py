@@ -10,6 +10,7 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Integer,
+    Row,
     Select,
     and_,
     bindparam,
@@ -23,6 +24,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import joinedload, selectinload
 
 from app.core.database import Database
+from app.crud.columns import ROOMS, SESSION, SESSIONS
 from app.crud.records import attempt, save
 from app.models import Event, Room, Seat, Session, Speaker, TeamMember, User, session_speakers
 from app.models.enums import EventStatus
@@ -44,9 +46,17 @@ def _whole() -> Select[Session]:
     )
 
 
-def list_for_event(db: Database, event_id: int) -> list[Session]:
-    """Return an event's sessions in time order."""
-    return list(db.scalars(_whole().where(Session.event_id == event_id)))
+_SHOWN = (
+    select(*SESSION)
+    .join_from(SESSIONS, ROOMS, ROOMS.c.id == SESSIONS.c.room_id, isouter=True)
+    .where(SESSIONS.c.event_id == bindparam("event_id"), SESSIONS.c.deleted_at.is_(None))
+    .order_by(SESSIONS.c.start_at, SESSIONS.c.id)
+)
+
+
+def list_shown(db: Database, event_id: int) -> Sequence[Row[Any]]:
+    """Return what is shown of an event's sessions, in time order, by one query."""
+    return db.execute(_SHOWN, {"event_id": event_id}).all()
 
 
 def get(db: Database, session_id: int) -> Session | None:

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
-from app.crud.records import page, within_name
+from app.crud.records import Order, page, within_name
 from app.models import (
     Event,
     Session,
@@ -36,7 +36,8 @@ def page_made_by(db: Database, user_id: int, paging: Paging, *, search: str | No
     query = select(Speaker).where(Speaker.created_by == user_id)
     if search:
         query = query.where(within_name(Speaker.full_name, search))
-    return page(db, query.order_by(Speaker.full_name, Speaker.id), paging, filtered=bool(search))
+    by_name = Order((Speaker.full_name, Speaker.id))
+    return page(db, query, paging, by=by_name, filtered=bool(search))
 
 
 def list_usable(db: Database, ids: Sequence[int], *, makers: Sequence[int], event_id: int) -> set[int]:

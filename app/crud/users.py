@@ -5,7 +5,7 @@ from sqlalchemy import or_, select
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
 from app.core.security import Claims
-from app.crud.records import page, within_name
+from app.crud.records import Order, page, within_name
 from app.models import User
 from app.models.enums import Role
 
@@ -29,7 +29,9 @@ def get_by_claims(db: Database, claims: Claims) -> User | None:
 
 def lock(db: Database, user_id: int) -> User | None:
     """Return an account and keep others from changing it until the transaction ends."""
-    return db.get(User, user_id, with_for_update={"key_share": True}, populate_existing=True)
+    # By a query: ``db.get`` would refuse one that changed since it was read, instead of reading it again.
+    found = select(User).where(User.id == user_id)
+    return db.scalar(found.with_for_update(key_share=True).execution_options(populate_existing=True))
 
 
 def lock_active_admins(db: Database) -> list[int]:
@@ -40,9 +42,9 @@ def lock_active_admins(db: Database) -> list[int]:
 
 def page_all(db: Database, paging: Paging, *, search: str | None, role: Role | None) -> Slice[User]:
     """Return one page of the accounts, oldest first."""
-    query = select(User).order_by(User.id)
+    query = select(User)
     if search:
         query = query.where(or_(within_name(User.email, search), within_name(User.full_name, search)))
     if role:
         query = query.where(User.role == role)
-    return page(db, query, paging, filtered=bool(search or role))
+    return page(db, query, paging, by=Order((User.id,)), filtered=bool(search or role))

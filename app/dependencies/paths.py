@@ -1,14 +1,14 @@
 """The ids in paths and queries, and the address of what was made."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Path, Query, Request, Response
+from fastapi import Depends, FastAPI, Path, Query, Request
 from starlette.datastructures import MutableHeaders
 
 from app.core.security import LONGEST_ID
-from app.dependencies.straight import PlainAnswer
 
 EventId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
 SessionId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
@@ -37,31 +37,43 @@ def placing(app: FastAPI, headers: MutableHeaders) -> Place:
     return place
 
 
-class Placing:
+class PathsOfApp:
     """What lets a route say where what it made can be read."""
 
-    async def __call__(self, request: Request, response: Response) -> Place:
-        """Put it into the answer's headers."""
-        return placing(request.app, response.headers)
+    async def __call__(self, request: Request) -> Write:
+        """Return what writes the path of a route."""
+        return self.read_plain(request)
 
-    def read_plain(self, request: Request, answer: PlainAnswer) -> Place:
-        """Put it into the headers of a plain request's answer."""
-        return placing(request.app, answer.headers)
+    def read_plain(self, request: Request, *_: object) -> Write:
+        """Return it for a plain request as well."""
+        app: FastAPI = request.app
+
+        def path(route: str, **ids: int) -> str:
+            return _template(app, route, *ids).format(**ids)
+
+        return path
 
 
-Location = Annotated[Place, Depends(Placing())]
+Location = Annotated[Write, Depends(PathsOfApp())]
 
 
-async def address(request: Request) -> Write:
-    """Let a route write whole addresses of this service; without a route, that of the service itself."""
-    base = str(request.base_url)
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """What writes whole addresses of the service, as this client calls it."""
 
-    def write(route: str | None = None, **values: int | str) -> str:
+    app: FastAPI
+    base: str
+
+    def __call__(self, route: str | None = None, **values: int | str) -> str:
+        """Return the address of a route; without one, that of the service itself."""
         if route is None:
-            return base
-        return base.rstrip("/") + _template(request.app, route, *values).format(**values)
-
-    return write
+            return self.base
+        return self.base.rstrip("/") + _template(self.app, route, *values).format(**values)
 
 
-Address = Annotated[Write, Depends(address)]
+async def address(request: Request) -> Addresses:
+    """Let a route write whole addresses of this service."""
+    return Addresses(request.app, str(request.base_url))
+
+
+Address = Annotated[Addresses, Depends(address)]

@@ -1,7 +1,7 @@
-"""Reading: the same body for all who ask at once, with a tag, and nothing for those who have it already."""
+"""What is shown: the same body for all who ask at once, with a tag, and nothing for who has it already."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Response, status
@@ -10,11 +10,13 @@ from starlette.requests import HTTPConnection
 from app.core.coalescing import SharedReads
 from app.core.conditional import known, tag
 from app.core.database import Database, Store
+from app.core.documents import Document
 from app.core.exceptions import NotFound, Unauthorized
 from app.core.security import Claims
 from app.crud import users
 from app.dependencies.auth import Bearer
 from app.dependencies.straight import PlainAnswer, written
+from app.models import User
 
 LONGEST_TAGS = 4_096
 
@@ -37,19 +39,29 @@ class View:
 
     body: bytes
     tag: str
+    media_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A question that many may ask at once: who answers it, about what, and in which shape."""
+    """A question that many may ask at once: who answers it, about what, and in which shape.
+
+    A document has no shape but its own. It takes long to write, so whoever has it shares with those who have
+    the same: nothing is written for them.
+    """
 
     shape: Any
     service: Callable[..., Any]
     about: tuple[Hashable, ...]
+    had: str | None = None
 
-    def take(self, db: Database) -> View:
+    def take(self, db: Database, *viewer: User) -> View:
         """Ask the service, and write its answer out."""
-        return _view(self.shape, self.service(db, *self.about))
+        found = self.service(db, *viewer, *self.about)
+        if not isinstance(found, Document):
+            return _view(self.shape, found)
+        body = b"" if known(found.tag, self.had) else found.write()
+        return View(body, found.tag, found.media_type)
 
 
 class Views:
@@ -76,7 +88,7 @@ class Views:
             viewer = users.get_by_claims(db, claims)
             if viewer is None:
                 raise _no_account()
-            return _view(look.shape, look.service(db, viewer, *look.about))
+            return look.take(db, viewer)
 
         return await self._store.run(take)
 
@@ -96,24 +108,37 @@ class Reader:
 
     async def list(self, shape: Any, service: Callable[..., Any], *about: Hashable) -> Response:
         """Answer what ``service(db, *about)`` finds, which is the same for all."""
-        if self.claims is not None:
-            await self._views.ensure_active(self.claims)
-        return self._answer(await self._views.shared.get(Look(shape, service, about)), PUBLIC)
+        return await self._share(Look(shape, service, about))
 
     async def see(self, shape: Any, service: Callable[..., Any], *about: Hashable) -> Response:
         """Answer what ``service(db, viewer, *about)`` finds: what nobody in particular sees, or else I do."""
-        try:
-            return await self.list(shape, service, None, *about)
-        except NotFound:
-            if self.claims is None:
-                raise
-        return await self.own(shape, service, *about)
+        return await self._see(Look(shape, service, about))
 
     async def own(self, shape: Any, service: Callable[..., Any], *about: Hashable) -> Response:
         """Answer what ``service(db, me, *about)`` finds, to me only."""
+        return await self._own(Look(shape, service, about))
+
+    async def document(self, service: Callable[..., Document], *about: Hashable) -> Response:
+        """Answer the document that ``service(db, viewer, *about)`` finds, to whom ``see`` would."""
+        return await self._see(Look(None, service, about, self.if_none_match))
+
+    async def _see(self, look: Look) -> Response:
+        try:
+            return await self._share(replace(look, about=(None, *look.about)))
+        except NotFound:
+            if self.claims is None:
+                raise
+        return await self._own(look)
+
+    async def _share(self, look: Look) -> Response:
+        if self.claims is not None:
+            await self._views.ensure_active(self.claims)
+        return self._answer(await self._views.shared.get(look), PUBLIC)
+
+    async def _own(self, look: Look) -> Response:
         if self.claims is None:
             raise Unauthorized
-        return self._answer(await self._views.own(self.claims, Look(shape, service, about)), PERSONAL)
+        return self._answer(await self._views.own(self.claims, look), PERSONAL)
 
     def _answer(self, view: View, cache_control: str) -> Response:
         headers = {"ETag": view.tag, "Cache-Control": cache_control, "Vary": "Authorization"}
@@ -121,7 +146,7 @@ class Reader:
         if had is not None:
             headers["ETag"] = had
             return Response(None, status.HTTP_304_NOT_MODIFIED, headers)
-        return Response(view.body, status.HTTP_200_OK, headers, "application/json")
+        return Response(view.body, status.HTTP_200_OK, headers, view.media_type)
 
 
 class ReaderByToken(Bearer):
@@ -142,6 +167,20 @@ class ReaderByToken(Bearer):
 
 
 AnyReader = Annotated[Reader, Depends(ReaderByToken())]
+
+
+def made(shape: Any, found: Any, location: str | None = None) -> Response:
+    """Answer that something was made, with what is shown of it, its tag, and where it can be read."""
+    view = _view(shape, found)
+    headers = {"ETag": view.tag} if location is None else {"ETag": view.tag, "Location": location}
+    return Response(view.body, status.HTTP_201_CREATED, headers, view.media_type)
+
+
+def changed(shape: Any, found: Any, told: Any = None) -> Response:
+    """Answer a change with what is shown of the thing, and the tag of that; ``told`` is a larger shape."""
+    view = _view(shape, found)
+    body = view.body if told is None else written(told, found)
+    return Response(body, status.HTTP_200_OK, {"ETag": view.tag}, view.media_type)
 
 
 def _view(shape: Any, found: Any) -> View:

@@ -4,6 +4,8 @@ from app.models.base import Base
 from app.models.calendar_feed import CalendarFeed
 from app.models.check_in import Scan
 from app.models.event import Event
+from app.models.event_count import EventCount
+from app.models.event_word import EventWord
 from app.models.idempotency_key import IdempotencyKey
 from app.models.registration import Registration
 from app.models.room import Room
@@ -17,6 +19,8 @@ __all__ = [
     "Base",
     "CalendarFeed",
     "Event",
+    "EventCount",
+    "EventWord",
     "IdempotencyKey",
     "Registration",
     "Room",

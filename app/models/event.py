@@ -6,16 +6,19 @@ from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
+    Column,
     Computed,
     ForeignKey,
     Index,
     String,
     Text,
+    TextClause,
     UniqueConstraint,
     func,
     text,
 )
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column, relationship
 
 from app.models.base import Base, Versioned, closed_set, one_of
 from app.models.enums import EventStatus
@@ -24,12 +27,31 @@ from app.models.user import User
 
 LARGEST_CAPACITY = 1_000_000
 
+PUBLIC = "status = 'PUBLISHED' AND deleted_at IS NULL"
+SEARCHED = {
+    "name_words": "words_of(name)",
+    "venue_words": "words_of(venue)",
+    "description_stems": "stems_of(description)",
+}
+ALL_WORDS = (
+    "((name_words || COALESCE(venue_words, ''::tsvector)) || COALESCE(description_stems, ''::tsvector))"
+)
+
 STATUS_CHANGES: dict[EventStatus, frozenset[EventStatus]] = {
     EventStatus.DRAFT: frozenset({EventStatus.PUBLISHED, EventStatus.CANCELLED}),
     EventStatus.PUBLISHED: frozenset({EventStatus.DRAFT, EventStatus.FINISHED, EventStatus.CANCELLED}),
     EventStatus.FINISHED: frozenset(),
     EventStatus.CANCELLED: frozenset(),
 }
+
+
+def _public(name: str, *columns: str | TextClause, using: str = "btree") -> Index:
+    """Index what all may see."""
+    # Without its list of what is still to be filed, which every search would have to read through.
+    options: dict[str, Any] = {"postgresql_with": {"fastupdate": "off"}} if using == "gin" else {}
+    return Index(
+        f"ix_events_public_{name}", *columns, postgresql_where=text(PUBLIC), postgresql_using=using, **options
+    )
 
 
 class Window(Protocol):
@@ -56,7 +78,9 @@ class Event(Versioned, Base):
 
     ``confirmed_count`` and ``waitlist_count`` are kept by triggers on ``registrations`` and refuse to be
     written by hand; the CHECK on the first is what makes overselling impossible. ``is_live`` is what
-    sessions copy, so that a cancelled or deleted event blocks no room and no speaker.
+    sessions copy, so that a cancelled or deleted event blocks no room and no speaker. ``has_places`` is what
+    indexes look at: unlike the counter it changes only when the last place goes, so that a sale touches none
+    of them. What is in ``SEARCHED`` stands in the table and is never read.
     """
 
     __tablename__ = "events"
@@ -76,12 +100,20 @@ class Event(Versioned, Base):
         CheckConstraint(one_of("status", EventStatus), name="status_is_known"),
         # What sessions refer to: moving or ending the event reaches them through the foreign key.
         UniqueConstraint("id", "is_live", "start_at", "end_at"),
-        Index(
-            "ix_events_public_by_start",
-            "start_at",
-            "id",
-            postgresql_where=text("status = 'PUBLISHED' AND deleted_at IS NULL"),
+        *(
+            Column(name, TSVECTOR, Computed(expression, persisted=True), nullable=name != "name_words")
+            for name, expression in SEARCHED.items()
         ),
+        _public("by_start", "start_at", "id"),
+        _public("by_name", "name", "id"),
+        _public("by_creation", "created_at", "id"),
+        _public("by_organizer", "created_by", "start_at", "id"),
+        _public("by_places", "has_places", "start_at", "id"),
+        _public("during", text("tstzrange(start_at, end_at)"), using="gist"),
+        _public("name_words", "name_words", using="gin"),
+        _public("venue_words", "venue_words", using="gin"),
+        _public("description_stems", "description_stems", using="gin"),
+        _public("all_words", text(ALL_WORDS), using="gin"),
         Index("ix_events_created_by", "created_by", "id"),
     )
 
@@ -108,6 +140,7 @@ class Event(Versioned, Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
     deleted_at: Mapped[datetime | None]
+    has_places: Mapped[bool] = mapped_column(Computed("confirmed_count < capacity_total", persisted=True))
     is_live: Mapped[bool] = mapped_column(
         Computed("status <> 'CANCELLED' AND deleted_at IS NULL", persisted=True)
     )
@@ -119,6 +152,11 @@ class Event(Versioned, Base):
         lazy="raise",
         viewonly=True,
     )
+
+    @declared_attr.directive
+    def __mapper_args__(cls) -> dict[str, Any]:  # noqa: N805 - as SQLAlchemy has it
+        """Leave out of the object what only searches look at."""
+        return {**super().__mapper_args__, "exclude_properties": list(SEARCHED)}
 
     @property
     def capacity_available(self) -> int:

@@ -6,11 +6,11 @@ from sqlalchemy import CheckConstraint, Index, String, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.security import Claims
-from app.models.base import Base, closed_set, one_of
+from app.models.base import Base, Versioned, closed_set, one_of
 from app.models.enums import Role
 
 
-class User(Base):
+class User(Versioned, Base):
     """Someone with an account; the address is kept in lower case."""
 
     __tablename__ = "users"

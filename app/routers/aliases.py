@@ -9,8 +9,8 @@ from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
 from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import EventId, Location
-from app.dependencies.views import AnyReader
-from app.models import Registration, Session
+from app.dependencies.views import AnyReader, made
+from app.models import Registration
 from app.schemas.registrations import OwnRegistration
 from app.schemas.sessions import SessionCreateInPath, SessionRead
 
@@ -53,8 +53,7 @@ def schedule_session_by_path(
     actor: CurrentUser,
     db: Db,
     location: Location,
-) -> Session:
+) -> Response:
     """Use `POST /sessions` instead."""
     session = services.sessions.schedule(db, actor, event_id, command)
-    location("read_session", session_id=session.id)
-    return session
+    return made(SessionRead, session, location("read_session", session_id=session.id))

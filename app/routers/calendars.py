@@ -9,13 +9,14 @@ from app import services
 from app.core.documents import document_response
 from app.core.exceptions import NotFound, Unauthorized
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, Viewer
+from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
 from app.dependencies.paths import Address, EventId
-from app.dependencies.views import KnownTag
+from app.dependencies.straight import StraightRoute
+from app.dependencies.views import AnyReader, KnownTag
 from app.schemas.calendars import CalendarFeedRead
 
-router = APIRouter(tags=["Calendars"])
+router = APIRouter(route_class=StraightRoute, tags=["Calendars"])
 
 CALENDAR: dict[int | str, dict[str, Any]] = {
     200: {
@@ -32,13 +33,13 @@ CALENDAR: dict[int | str, dict[str, Any]] = {
     response_class=Response,
     responses={**CALENDAR, **problems(Unauthorized, NotFound)},
 )
-def read_event_calendar(event_id: EventId, viewer: Viewer, db: Db, known: KnownTag = None) -> Response:
+async def read_event_calendar(event_id: EventId, reader: AnyReader) -> Response:
     """Subscribe to an event's sessions, shown in the event's time zone.
 
     Those that were deleted, and all of an event that was cancelled or deleted, are there as cancelled. An
     event without sessions is one entry. A draft is shown to its team only.
     """
-    return document_response(services.calendars.of_event(db, viewer, event_id), known)
+    return await reader.document(services.calendars.of_event, event_id)
 
 
 @router.post(

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, status
 
 from app import services
 from app.core.exceptions import (
@@ -21,6 +21,7 @@ from app.dependencies.auth import CurrentUser
 from app.dependencies.check_ins import AtTheDoor, DoorRoute
 from app.dependencies.database import Db
 from app.dependencies.idempotency import ServedOnce
+from app.dependencies.pages import paged
 from app.dependencies.paths import EventId
 from app.models import Scan
 from app.schemas.check_ins import (
@@ -72,7 +73,7 @@ def check_in(
     responses=problems(Unauthorized, Forbidden, NotFound),
 )
 def list_scans(
-    event_id: EventId, wanted: Annotated[ScanQuery, Query()], actor: CurrentUser, db: Db
+    event_id: EventId, wanted: Annotated[ScanQuery, paged(ScanQuery)], actor: CurrentUser, db: Db
 ) -> Slice[Scan]:
     """List every scan, the newest to arrive first, with what came of it, to those who run the event."""
     return services.check_ins.list_scans(db, actor, event_id, wanted)

@@ -24,11 +24,11 @@ from app.core.problems import problems
 from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
 from app.dependencies.idempotency import OnceRoute, ServedOnce
+from app.dependencies.pages import paged
 from app.dependencies.paths import EventId, Location
 from app.dependencies.preconditions import IfMatch
 from app.dependencies.settings import AppSettings
-from app.dependencies.views import AnyReader
-from app.models import Event
+from app.dependencies.views import AnyReader, changed, made
 from app.schemas.events import (
     EditQuery,
     EventCreate,
@@ -48,7 +48,7 @@ router = APIRouter(route_class=OnceRoute, prefix="/events", tags=["Events"])
     response_model=Page[EventSummary],
     responses=problems(Unauthorized),
 )
-async def list_events(wanted: Annotated[EventQuery, Query()], reader: AnyReader) -> Response:
+async def list_events(wanted: Annotated[EventQuery, paged(EventQuery)], reader: AnyReader) -> Response:
     """List the published events, soonest first unless `sort` says otherwise.
 
     `search` finds part of a name in whatever case; `from` and `to` keep what overlaps that time.
@@ -70,11 +70,10 @@ def create_event(
     db: Db,
     settings: AppSettings,
     location: Location,
-) -> Event:
+) -> Response:
     """Make an event and own it. It is open for registration at once unless `status` is `DRAFT`."""
     event = services.events.create(db, actor, command, settings.event_creators)
-    location("read_event", event_id=event.id)
-    return event
+    return made(EventRead, event, location("read_event", event_id=event.id))
 
 
 @router.get(
@@ -113,7 +112,7 @@ def edit_event(  # noqa: PLR0913, PLR0917 - each is a part of the request
     actor: CurrentUser,
     db: Db,
     expected: IfMatch,
-) -> Event:
+) -> Response:
     """Change what the body names; the rest stays.
 
     The status goes from `DRAFT` to `PUBLISHED` to `FINISHED` or `CANCELLED`; back to `DRAFT` only while
@@ -123,7 +122,7 @@ def edit_event(  # noqa: PLR0913, PLR0917 - each is a part of the request
     are shown, unless `keep` is `local`: then the event, its sessions and its registration window stay at the
     same time of day in the new zone.
     """
-    return services.events.edit(db, actor, event_id, command, wanted, expected)
+    return changed(EventRead, services.events.edit(db, actor, event_id, command, wanted, expected))
 
 
 @router.delete(

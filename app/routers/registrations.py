@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, status
 from starlette.responses import Response, StreamingResponse
 
 from app import services
@@ -22,6 +22,7 @@ from app.core.pagination import Slice
 from app.core.problems import problems
 from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db, StoreOfApp
+from app.dependencies.pages import paged
 from app.dependencies.paths import EventId, RegistrationId
 from app.dependencies.registrations import AtTheEntrance
 from app.dependencies.straight import StraightRoute
@@ -81,7 +82,7 @@ def cancel_registration(event_id: EventId, actor: CurrentUser, db: Db) -> None:
     responses=problems(Unauthorized),
 )
 def list_my_registrations(
-    wanted: Annotated[OwnRegistrationQuery, Query()], actor: CurrentUser, db: Db
+    wanted: Annotated[OwnRegistrationQuery, paged(OwnRegistrationQuery)], actor: CurrentUser, db: Db
 ) -> Slice[Registration]:
     """List my registrations with their events, newest first, cancelled ones too."""
     return services.registrations.list_own(db, actor, wanted)
@@ -124,7 +125,7 @@ def show_ticket(registration_id: RegistrationId, actor: CurrentUser, db: Db) -> 
 )
 def list_attendees(
     event_id: EventId,
-    wanted: Annotated[AttendeeQuery, Query()],
+    wanted: Annotated[AttendeeQuery, paged(AttendeeQuery)],
     actor: CurrentUser,
     db: Db,
 ) -> Slice[Registration]:

@@ -19,8 +19,7 @@ from app.dependencies.database import Db
 from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import OfEvent, RoomId
 from app.dependencies.preconditions import IfMatch
-from app.dependencies.views import AnyReader
-from app.models import Room
+from app.dependencies.views import AnyReader, changed, made
 from app.schemas.rooms import RoomCreate, RoomRead, RoomUpdate
 
 router = APIRouter(route_class=OnceRoute, prefix="/rooms", tags=["Rooms"])
@@ -47,9 +46,9 @@ async def list_rooms(event_id: OfEvent, reader: AnyReader) -> Response:
         IdempotencyKeyReused, RequestInProgress, Unauthorized, Forbidden, NotFound, RoomNameTaken
     ),
 )
-def create_room(command: RoomCreate, actor: CurrentUser, db: Db) -> Room:
+def create_room(command: RoomCreate, actor: CurrentUser, db: Db) -> Response:
     """Add a room to an event. Its name is unique in the event, whatever its case."""
-    return services.rooms.create(db, actor, command)
+    return made(RoomRead, services.rooms.create(db, actor, command))
 
 
 @router.patch(
@@ -58,9 +57,11 @@ def create_room(command: RoomCreate, actor: CurrentUser, db: Db) -> Room:
     response_model=RoomRead,
     responses=problems(Unauthorized, Forbidden, NotFound, PreconditionFailed, RoomNameTaken, RoomInUse),
 )
-def edit_room(room_id: RoomId, command: RoomUpdate, actor: CurrentUser, db: Db, expected: IfMatch) -> Room:
+def edit_room(
+    room_id: RoomId, command: RoomUpdate, actor: CurrentUser, db: Db, expected: IfMatch
+) -> Response:
     """Change what the body names. Refused, with the sessions that forbid it, if they would not fit."""
-    return services.rooms.edit(db, actor, room_id, command, expected)
+    return changed(RoomRead, services.rooms.edit(db, actor, room_id, command, expected))
 
 
 @router.delete(

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from app import services
-from app.core.documents import document_response
 from app.core.exceptions import (
     ContentTooLarge,
     Forbidden,
@@ -16,11 +15,11 @@ from app.core.exceptions import (
     UnsupportedMediaType,
 )
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, Viewer
+from app.dependencies.auth import CurrentUser
 from app.dependencies.database import Db
 from app.dependencies.paths import Address, EventId
 from app.dependencies.schedules import ScheduleInBody
-from app.dependencies.views import KnownTag
+from app.dependencies.views import AnyReader
 from app.schemas.schedules import EXAMPLE, EXAMPLE_XML, ScheduleImported, ScheduleRead
 
 router = APIRouter(prefix="/events/{event_id}", tags=["Calendars"])
@@ -34,14 +33,12 @@ SAME: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing has chang
     response_model=ScheduleRead,
     responses={**SAME, **problems(Unauthorized, NotFound)},
 )
-def read_schedule_as_json(
-    event_id: EventId, viewer: Viewer, db: Db, address: Address, known: KnownTag = None
-) -> Response:
+async def read_schedule_as_json(event_id: EventId, address: Address, reader: AnyReader) -> Response:
     """Show an event's schedule in the format of frab, which apps and screens at conferences read.
 
     What the format has and an event has not, such as tracks, is empty. A draft is shown to its team only.
     """
-    return document_response(services.schedules.as_json(db, viewer, event_id, address), known)
+    return await reader.document(services.schedules.as_json, event_id, address)
 
 
 @router.get(
@@ -57,11 +54,9 @@ def read_schedule_as_json(
         **problems(Unauthorized, NotFound),
     },
 )
-def read_schedule_as_xml(
-    event_id: EventId, viewer: Viewer, db: Db, address: Address, known: KnownTag = None
-) -> Response:
+async def read_schedule_as_xml(event_id: EventId, address: Address, reader: AnyReader) -> Response:
     """Show an event's schedule in the older of frab's formats; it says the same as the JSON."""
-    return document_response(services.schedules.as_xml(db, viewer, event_id, address), known)
+    return await reader.document(services.schedules.as_xml, event_id, address)
 
 
 @router.post(

@@ -24,8 +24,7 @@ from app.dependencies.database import Db
 from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import Location, OfEvent, SessionId
 from app.dependencies.preconditions import IfMatch
-from app.dependencies.views import AnyReader
-from app.models import Session
+from app.dependencies.views import AnyReader, changed, made
 from app.schemas.sessions import (
     OnAgendaConflict,
     SessionCreate,
@@ -58,7 +57,7 @@ async def list_sessions(event_id: OfEvent, reader: AnyReader) -> Response:
     dependencies=[ServedOnce],
     responses=problems(IdempotencyKeyReused, RequestInProgress, Unauthorized, Forbidden, NotFound, *CLASHES),
 )
-def schedule_session(command: SessionCreate, actor: CurrentUser, db: Db, location: Location) -> Session:
+def schedule_session(command: SessionCreate, actor: CurrentUser, db: Db, location: Location) -> Response:
     """Plan a session within its event.
 
     `room` is a name; an unknown one makes the room. A room holds one session at a time unless it allows
@@ -67,8 +66,7 @@ def schedule_session(command: SessionCreate, actor: CurrentUser, db: Db, locatio
     may start the moment another ends.
     """
     session = services.sessions.schedule(db, actor, command.event_id, command)
-    location("read_session", session_id=session.id)
-    return session
+    return made(SessionRead, session, location("read_session", session_id=session.id))
 
 
 @router.get(
@@ -103,14 +101,15 @@ def reschedule_session(  # noqa: PLR0913, PLR0917 - each is a part of the reques
     db: Db,
     expected: IfMatch,
     on_agenda_conflict: OnAgendaConflict = "refuse",
-) -> Session | SessionRescheduled:
+) -> Response:
     """Change what the body names: words, times, room, places or speakers. Refused as planning is.
 
     Where people with a seat here have another one at the new time, the change is refused: `people` counts
     them, and `conflicts` names those sessions. With `on_agenda_conflict=release` they give up their seats
     here instead, and `released` says who.
     """
-    return services.sessions.reschedule(db, actor, session_id, command, on_agenda_conflict, expected)
+    moved = services.sessions.reschedule(db, actor, session_id, command, on_agenda_conflict, expected)
+    return changed(SessionRead, moved, told=SessionRead | SessionRescheduled)
 
 
 @router.delete(

@@ -18,8 +18,7 @@ from app.dependencies.database import Db
 from app.dependencies.idempotency import OnceRoute, ServedOnce
 from app.dependencies.paths import Location, OfEvent, SpeakerId
 from app.dependencies.preconditions import IfMatch
-from app.dependencies.views import AnyReader
-from app.models import Speaker
+from app.dependencies.views import AnyReader, changed, made
 from app.schemas.speakers import SpeakerCreate, SpeakerRead, SpeakerUpdate
 
 router = APIRouter(route_class=OnceRoute, prefix="/speakers", tags=["Speakers"])
@@ -44,11 +43,10 @@ async def list_speakers(event_id: OfEvent, reader: AnyReader) -> Response:
     dependencies=[ServedOnce],
     responses=problems(IdempotencyKeyReused, RequestInProgress, Unauthorized, Forbidden, NotFound),
 )
-def create_speaker(command: SpeakerCreate, actor: CurrentUser, db: Db, location: Location) -> Speaker:
+def create_speaker(command: SpeakerCreate, actor: CurrentUser, db: Db, location: Location) -> Response:
     """Make a speaker, to be named in sessions of one's events. `event_id` adds them to its line-up."""
     speaker = services.speakers.create(db, actor, command)
-    location("read_speaker", speaker_id=speaker.id)
-    return speaker
+    return made(SpeakerRead, speaker, location("read_speaker", speaker_id=speaker.id))
 
 
 @router.get(
@@ -70,9 +68,9 @@ async def read_speaker(speaker_id: SpeakerId, reader: AnyReader) -> Response:
 )
 def edit_speaker(
     speaker_id: SpeakerId, command: SpeakerUpdate, actor: CurrentUser, db: Db, expected: IfMatch
-) -> Speaker:
+) -> Response:
     """Change what the body names, as who made the speaker."""
-    return services.speakers.edit(db, actor, speaker_id, command, expected)
+    return changed(SpeakerRead, services.speakers.edit(db, actor, speaker_id, command, expected))
 
 
 @router.delete(

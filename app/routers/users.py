@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from app import services
 from app.core.exceptions import (
@@ -10,6 +10,7 @@ from app.core.exceptions import (
     Forbidden,
     LastAdmin,
     NotFound,
+    PreconditionFailed,
     Unauthorized,
     WrongPassword,
 )
@@ -17,10 +18,12 @@ from app.core.pagination import Slice
 from app.core.problems import problems
 from app.dependencies.auth import AppTokens, CurrentUser
 from app.dependencies.database import Db
+from app.dependencies.pages import paged
 from app.dependencies.passwords import PasswordProof
 from app.dependencies.paths import UserId
+from app.dependencies.preconditions import IfMatch
 from app.dependencies.straight import StraightRoute
-from app.dependencies.views import AnyReader
+from app.dependencies.views import AnyReader, changed
 from app.models import Event, Speaker, User
 from app.schemas.events import EventSummary, OwnEventQuery
 from app.schemas.pages import Page
@@ -50,21 +53,24 @@ async def read_me(reader: AnyReader) -> Response:
 @router.patch(
     "/me",
     summary="Change my account",
-    responses=problems(Unauthorized, WrongPassword, EmailTaken),
+    response_model=OwnAccountRead,
+    responses=problems(Unauthorized, PreconditionFailed, WrongPassword, EmailTaken),
 )
-def update_me(
+def update_me(  # noqa: PLR0913, PLR0917 - each is a part of the request
     command: OwnAccountUpdate,
     proof: PasswordProof,
     tokens: AppTokens,
     actor: CurrentUser,
     db: Db,
-) -> OwnAccountRead:
+    expected: IfMatch,
+) -> Response:
     """Change one's name, email or password.
 
     A new email or password needs `current_password`. It ends every token of the account, and the answer
     carries a new one in `token`.
     """
-    return services.users.update_own(db, actor, command, proof, tokens)
+    me = services.users.update_own(db, actor, command, proof, tokens, expected)
+    return changed(UserRead, me, told=OwnAccountRead)
 
 
 @router.get(
@@ -74,7 +80,9 @@ def update_me(
     responses=problems(Unauthorized),
     tags=["Events"],
 )
-def list_my_events(wanted: Annotated[OwnEventQuery, Query()], actor: CurrentUser, db: Db) -> Slice[Event]:
+def list_my_events(
+    wanted: Annotated[OwnEventQuery, paged(OwnEventQuery)], actor: CurrentUser, db: Db
+) -> Slice[Event]:
     """List the events that I own or help to run, drafts and cancelled ones too, newest first."""
     return services.events.list_run_by(db, actor, wanted)
 
@@ -86,7 +94,9 @@ def list_my_events(wanted: Annotated[OwnEventQuery, Query()], actor: CurrentUser
     responses=problems(Unauthorized),
     tags=["Speakers"],
 )
-def list_my_speakers(wanted: Annotated[SpeakerQuery, Query()], actor: CurrentUser, db: Db) -> Slice[Speaker]:
+def list_my_speakers(
+    wanted: Annotated[SpeakerQuery, paged(SpeakerQuery)], actor: CurrentUser, db: Db
+) -> Slice[Speaker]:
     """List the speakers that I made, by name, to use them again in another event."""
     return services.speakers.list_made_by(db, actor, wanted)
 
@@ -97,7 +107,7 @@ def list_my_speakers(wanted: Annotated[SpeakerQuery, Query()], actor: CurrentUse
     response_model=Page[UserRead],
     responses=problems(Unauthorized, Forbidden),
 )
-def list_accounts(wanted: Annotated[UserQuery, Query()], actor: CurrentUser, db: Db) -> Slice[User]:
+def list_accounts(wanted: Annotated[UserQuery, paged(UserQuery)], actor: CurrentUser, db: Db) -> Slice[User]:
     """List all accounts, oldest first. For administrators."""
     return services.users.list_accounts(db, actor, wanted)
 
@@ -106,11 +116,13 @@ def list_accounts(wanted: Annotated[UserQuery, Query()], actor: CurrentUser, db:
     "/{user_id}",
     summary="Change an account",
     response_model=UserRead,
-    responses=problems(Unauthorized, Forbidden, NotFound, LastAdmin),
+    responses=problems(Unauthorized, Forbidden, NotFound, PreconditionFailed, LastAdmin),
 )
-def update_account(user_id: UserId, command: UserUpdate, actor: CurrentUser, db: Db) -> User:
+def update_account(
+    user_id: UserId, command: UserUpdate, actor: CurrentUser, db: Db, expected: IfMatch
+) -> Response:
     """Give an account another role, or switch it off or on. For administrators.
 
     A change ends every token of the account. The last active administrator stays one.
     """
-    return services.users.update_account(db, actor, user_id, command)
+    return changed(UserRead, services.users.update_account(db, actor, user_id, command, expected))

@@ -25,6 +25,7 @@ from app.schemas.pages import PageQuery
 from app.schemas.sessions import SessionRead
 
 EventSort = Literal["start_at", "-start_at", "name", "-name", "-created_at"]
+SearchIn = Literal["name", "venue", "description", "all"]
 
 
 class EventCreate(Input):
@@ -138,15 +139,22 @@ class EventRead(EventSummary):
 class EventQuery(PageQuery):
     """Which events a list keeps, and in which order."""
 
-    search: Search | None = Field(None, description="Part of the name, in whatever case.")
+    search: Search | None = Field(
+        None, description="Words in any order, whatever their case and accents; small typos are forgiven."
+    )
+    search_in: SearchIn = Field("name", description="Where the words are looked for.")
     ends_after: Moment | None = Field(None, alias="from", description="Keep what is still on at that time.")
     starts_before: Moment | None = Field(None, alias="to", description="Keep what has begun by that time.")
-    venue: Search | None = Field(None, description="Part of the venue, in whatever case.")
+    venue: Search | None = Field(None, description="Words of the venue, whatever their case and accents.")
     organizer_id: int | None = Field(
         None, ge=1, le=LONGEST_ID, description="Keep the events of this account."
     )
     has_places: bool | None = Field(None, description="Keep those with places left, or those without.")
-    sort: EventSort = Field("start_at", description="Ties are broken by id, in the same direction.")
+    sort: EventSort | None = Field(
+        None,
+        description="Ties are broken by id, in the same direction. Without it the best match comes first, or "
+        "the soonest where nothing is searched.",
+    )
 
 
 class OwnEventQuery(PageQuery):

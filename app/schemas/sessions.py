@@ -138,6 +138,7 @@ class SessionRead(Output):
 class SessionRescheduled(SessionRead):
     """A session after a change that was let release seats, and what that cost."""
 
+    version: int = Field(exclude=True)
     released: list[UserBrief] = Field(
         description="Those who gave up their seats in it, having another at its new time."
     )

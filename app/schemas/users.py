@@ -31,6 +31,7 @@ class UserRead(Output):
 class OwnAccountRead(UserRead):
     """The account as its owner sees it after a change."""
 
+    version: int = Field(exclude=True)
     token: Token | None = Field(
         description="A new token when the change ended the old ones, as a new email or password does."
     )

@@ -18,7 +18,7 @@ from app.core.exceptions import (
 from app.core.pagination import Slice
 from app.core.settings import EventCreators
 from app.core.zones import keep_local, same_local
-from app.crud.events import page_public as list_public
+from app.crud.listings import page_public as list_public
 from app.crud.moves import Move
 from app.models import Event, User
 from app.models.constraints import CONSTRAINT_PROBLEMS
@@ -48,9 +48,9 @@ def create(db: Database, actor: User, command: EventCreate, creators: EventCreat
     return _whole(db, event)
 
 
-def read(db: Database, viewer: User | None, event_id: int) -> Event:
-    """Return an event with its sessions, to all; a draft to its team only."""
-    return ensure_can_see_event(db, viewer, crud.events.get_with_sessions(db, event_id))
+def read(db: Database, viewer: User | None, event_id: int) -> Any:
+    """Return what is shown of an event with its sessions, to all; of a draft to its team only."""
+    return ensure_can_see_event(db, viewer, crud.events.get_shown(db, event_id))
 
 
 def edit(  # noqa: PLR0913, PLR0917 - each is a part of the request

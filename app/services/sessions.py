@@ -45,10 +45,10 @@ IN_THE_WAY = {
 }
 
 
-def list_for_event(db: Database, viewer: User | None, event_id: int) -> list[Session]:
-    """Return an event's sessions in time order."""
+def list_for_event(db: Database, viewer: User | None, event_id: int) -> Sequence[Any]:
+    """Return what is shown of an event's sessions, in time order."""
     ensure_can_see_event(db, viewer, crud.events.get(db, event_id))
-    return crud.sessions.list_for_event(db, event_id)
+    return crud.sessions.list_shown(db, event_id)
 
 
 def read(db: Database, viewer: User | None, session_id: int) -> Session:
@@ -103,8 +103,9 @@ def reschedule(  # noqa: PLR0913, PLR0917 - each is a part of the request
     if on_agenda_conflict == "refuse":
         return _put(db, actor, planned)
     released = [UserBrief.model_validate(user) for user in crud.seats.release(db, planned.attempt)]
-    moved = SessionRead.model_validate(_put(db, actor, planned))
-    return SessionRescheduled(**moved.model_dump(), released=released)
+    moved = _put(db, actor, planned)
+    shown = SessionRead.model_validate(moved)
+    return SessionRescheduled(**shown.model_dump(), version=moved.version, released=released)
 
 
 def cancel(db: Database, actor: User, session_id: int, expected: Expected = WHATEVER) -> None:

@@ -1,6 +1,7 @@
 """Accounts: one's own, and all of them for administrators."""
 
 from app import crud
+from app.core.conditional import WHATEVER, Expected
 from app.core.database import Database
 from app.core.exceptions import EmailTaken, LastAdmin, NotFound, WrongPassword
 from app.core.pagination import Slice
@@ -23,16 +24,18 @@ def read_own(_: Database, actor: User) -> User:
     return actor
 
 
-def update_own(
+def update_own(  # noqa: PLR0913, PLR0917 - each is a part of the request
     db: Database,
     actor: User,
     command: OwnAccountUpdate,
     proof: ProvenPassword,
     tokens: Tokens,
+    expected: Expected = WHATEVER,
 ) -> OwnAccountRead:
     """Change one's own account; a new email or password ends every token and answers a new one.
 
     Raises:
+        PreconditionFailed: the account is not the one expected any more.
         WrongPassword: the email or the password would change without the current password.
         EmailTaken: another account has the address.
 
@@ -41,6 +44,7 @@ def update_own(
     user = crud.users.lock(db, actor.id)
     if user is None:
         raise NotFound
+    expected.ensure(user.version)
     moves = changes.get("email", user.email) != user.email
     sensitive = moves or "password" in command.model_fields_set
     if sensitive and not proof.opens(user.password_hash):
@@ -53,7 +57,7 @@ def update_own(
         user.end_tokens()
     crud.save(db, user, changes)
     token = Token.issued(tokens, user.claims) if sensitive else None
-    return OwnAccountRead(**UserRead.model_validate(user).model_dump(), token=token)
+    return OwnAccountRead(**UserRead.model_validate(user).model_dump(), version=user.version, token=token)
 
 
 def list_accounts(db: Database, actor: User, wanted: UserQuery) -> Slice[User]:
@@ -62,10 +66,13 @@ def list_accounts(db: Database, actor: User, wanted: UserQuery) -> Slice[User]:
     return crud.users.page_all(db, wanted.paging, search=wanted.search, role=wanted.role)
 
 
-def update_account(db: Database, actor: User, user_id: int, command: UserUpdate) -> User:
+def update_account(
+    db: Database, actor: User, user_id: int, command: UserUpdate, expected: Expected = WHATEVER
+) -> User:
     """Give an account another role, or switch it off or on; its tokens end with the change.
 
     Raises:
+        PreconditionFailed: the account is not the one expected any more.
         LastAdmin: no active administrator would be left.
 
     """
@@ -74,6 +81,7 @@ def update_account(db: Database, actor: User, user_id: int, command: UserUpdate)
     user = crud.users.lock(db, user_id)
     if user is None:
         raise NotFound("There is no such account. Check the id.")
+    expected.ensure(user.version)
     changes = command.model_dump(exclude_unset=True)
     stays_admin = changes.get("role", user.role) is Role.ADMIN and changes.get("is_active", user.is_active)
     if admins == [user.id] and not stays_admin:

@@ -68,6 +68,7 @@ def test_the_benchmarks_run_and_serve_everything(server_url: str) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
     assert "register, spread" in run.stdout
     assert "200 confirmed" in run.stdout
+    assert "searches that find what is meant" in run.stdout
     assert "a session moved" in run.stdout
 
 

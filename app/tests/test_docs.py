@@ -34,8 +34,8 @@ EXAMPLES = dict(re.findall(r"^#([A-Z0-9_]+)=(.*)$", ENV_EXAMPLE, re.MULTILINE))
 ADDRESS = "http://localhost:8000"
 
 # In the order of the walk: account, me, event, speaker, session, clash, session, register twice,
-# another account, full, three lists, cancel, event.
-STATUSES = [201, 200, 201, 201, 201, 409, 201, 201, 409, 201, 409, 200, 200, 200, 204, 200]
+# another account, full, three lists, a search, cancel, event.
+STATUSES = [201, 200, 201, 201, 201, 409, 201, 201, 409, 201, 409, 200, 200, 200, 200, 204, 200]
 
 # Each request's status goes to standard error, beside what the walk prints.
 NOTING_CURL = """curl() { command curl "$@" -w '%{stderr}%{http_code}\\n'; }\n"""

@@ -21,6 +21,13 @@ INDEXES = """
     WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'alembic%'
 """
 UNIQUE_INDEXES = f"{INDEXES} AND indisunique"
+EXTENSIONS = "SELECT extname FROM pg_extension WHERE extname <> 'plpgsql'"
+# What columns are computed with; the models name them and the migrations define them.
+IMMUTABLE_FUNCTIONS = """
+    SELECT pg_get_functiondef(pg_proc.oid) FROM pg_proc JOIN pg_language ON pg_language.oid = prolang
+    WHERE pronamespace = 'public'::regnamespace AND lanname = 'sql' AND prosqlbody IS NOT NULL
+    ORDER BY pg_proc.oid
+"""
 FUNCTIONS = "SELECT prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
 
 
@@ -39,14 +46,17 @@ def raised(connection: Connection) -> set[str]:
 
 
 @pytest.fixture
-def made_by_the_models(server_url: str, worker: str) -> Iterator[Connection]:
+def made_by_the_models(connection: Connection, server_url: str, worker: str) -> Iterator[Connection]:
     """Connect to a database that the models made, without the migrations."""
     with fresh_database(server_url, f"mis_eventos_models_{worker}") as url:
         engine = create_engine(url, poolclass=NullPool)
-        with engine.connect() as connection:
-            connection.execute(text("CREATE EXTENSION btree_gist"))
-            Base.metadata.create_all(connection)
-            yield connection
+        with engine.connect() as made:
+            for name in connection.scalars(text(EXTENSIONS)):
+                made.execute(text(f"CREATE EXTENSION {name}"))
+            for definition in connection.scalars(text(IMMUTABLE_FUNCTIONS)).all():
+                made.execute(text(definition))
+            Base.metadata.create_all(made)
+            yield made
 
 
 def test_every_constraint_is_a_refusal_or_a_fault_of_ours_and_none_is_made_up(connection: Connection) -> None:
@@ -73,5 +83,13 @@ def test_the_migrations_compute_what_the_models_compute(
         WHERE is_generated = 'ALWAYS' AND table_schema = 'public'
     """
     by_migration = definitions(connection, computed)
-    assert sorted(by_migration) == [("events", "is_live"), ("rooms", "seats"), ("sessions", "during")]
+    assert sorted(by_migration) == [
+        ("events", "description_stems"),
+        ("events", "has_places"),
+        ("events", "is_live"),
+        ("events", "name_words"),
+        ("events", "venue_words"),
+        ("rooms", "seats"),
+        ("sessions", "during"),
+    ]
     assert by_migration == definitions(made_by_the_models, computed)

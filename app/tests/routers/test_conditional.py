@@ -3,12 +3,15 @@
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from app.models import Event, User
 from app.models.enums import EventStatus, TeamRole
-from app.tests.conftest import Caller
-from app.tests.factories import Factory
+from app.tests.conftest import PREFIX, Caller
+from app.tests.factories import PASSWORD, Factory
 from app.tests.routers.conftest import SignedIn, at, refused
+
+NAMES = {"name", "title", "full_name"}
 
 
 @pytest.fixture
@@ -47,6 +50,9 @@ def paths(make: Factory, owner: User, event: Event) -> dict[str, str]:
         "rooms": f"/rooms?event_id={event.id}",
         "registration": f"/registrations/{registration.id}",
         "account": "/users/me",
+        "calendar": f"/events/{event.id}/calendar.ics",
+        "schedule-as-json": f"/events/{event.id}/schedule.json",
+        "schedule-as-xml": f"/events/{event.id}/schedule.xml",
     }
 
 
@@ -63,6 +69,9 @@ EVERYWHERE = pytest.mark.parametrize(
         "rooms",
         "registration",
         "account",
+        "calendar",
+        "schedule-as-json",
+        "schedule-as-xml",
     ],
 )
 
@@ -79,7 +88,7 @@ def test_whoever_has_an_answer_already_is_told_so_and_sent_nothing(
         assert (again.status_code, again.content) == (304, b"")
         assert again.headers["cache-control"] == first.headers["cache-control"]
     for other in ('"other"', '"0.0"', "", "nonsense"):
-        assert me.get(paths[name], headers={"If-None-Match": other}).json() == first.json()
+        assert me.get(paths[name], headers={"If-None-Match": other}).content == first.content
 
 
 @EVERYWHERE
@@ -112,13 +121,18 @@ def test_a_compressed_answer_has_a_tag_of_its_own_and_both_are_understood(me: Ca
             path, headers={"If-None-Match": answer.headers["etag"], "Accept-Encoding": "gzip", **origin}
         )
         assert (again.status_code, again.headers["etag"]) == (304, answer.headers["etag"])
+        asked = {"If-None-Match": answer.headers["etag"], "Accept-Encoding": "gzip", **origin}
+        empty = me.request("HEAD", path, headers=asked)
+        assert (empty.status_code, empty.content) == (304, b"")
+        for name in ("etag", "vary", "cache-control", "access-control-allow-origin"):
+            assert empty.headers[name] == again.headers[name]
 
 
 def test_what_all_may_see_is_public_and_what_is_mine_is_private(
     me: Caller, anonymous: Caller, make: Factory, owner: User, paths: dict[str, str]
 ) -> None:
     draft = make.event(owner, status=EventStatus.DRAFT)
-    for name in ("list", "event", "sessions", "session", "speakers", "speaker", "rooms"):
+    for name in set(paths) - {"registration", "account"}:
         for caller in (me, anonymous):
             assert caller.get(paths[name]).headers["cache-control"] == "public, no-cache"
     for path in (f"/events/{draft.id}", paths["registration"], paths["account"]):
@@ -165,6 +179,60 @@ def test_a_tag_that_is_not_the_things_own_stops_the_write(me: Caller, event: Eve
     answer = me.patch(f"/events/{event.id}", json={"name": "Late"}, headers={"If-Match": if_match})
     assert refused(answer) == (412, "precondition-failed")
     assert me.get(f"/events/{event.id}").json()["name"] == "Feria"
+
+
+def test_an_account_is_edited_by_its_version(me: Caller, make: Factory, signed_in: SignedIn) -> None:
+    tag = me.get("/users/me").headers["etag"]
+    for status in (200, 412):
+        answer = me.patch("/users/me", json={"full_name": "First"}, headers={"If-Match": tag})
+        assert answer.status_code == status
+    admin, other = signed_in(make.admin()), make.user()
+    for status in (200, 412):
+        answer = admin.patch(f"/users/{other.id}", json={"role": "ORGANIZER"}, headers={"If-Match": '"1.0"'})
+        assert answer.status_code == status
+
+
+def test_an_edit_does_not_end_a_token_and_a_new_password_does_whatever_the_version(
+    me: Caller, running_app: TestClient
+) -> None:
+    me.patch("/users/me", json={"full_name": "First"})
+    assert me.get("/users/me").headers["etag"].startswith('"2.')
+    changed = me.patch("/users/me", json={"password": "another one", "current_password": PASSWORD})
+    fresh = Caller(running_app, changed.json()["token"]["access_token"])
+    assert fresh.get("/users/me").headers["etag"] == changed.headers["etag"]
+    assert me.get("/users/me").status_code == 401
+
+
+def test_what_was_made_or_changed_is_answered_with_the_tag_that_a_read_then_has(
+    me: Caller, event: Event
+) -> None:
+    times = {name: moment.isoformat() for name, moment in at(event, 3).items()}
+    commands = {
+        "/events": {"name": "Otra", "capacity_total": 5, **times},
+        "/sessions": {"event_id": event.id, "title": "Charla", "room": "Aula", **times},
+        "/speakers": {"full_name": "Zoë"},
+    }
+    read = {"/users/me": {"full_name": "Ana"}}
+    for path, command in commands.items():
+        made = me.post(path, json=command)
+        place = made.headers["location"].removeprefix(PREFIX)
+        assert (made.status_code, made.headers["etag"]) == (201, me.get(place).headers["etag"])
+        read[place] = {name: f"{text} II" for name, text in command.items() if name in NAMES}
+        read[f"{place}?on_agenda_conflict=release"] = {}
+    for path, change in read.items():
+        changed = me.patch(path, json=change)
+        assert (changed.status_code, changed.headers["etag"]) == (200, me.get(path).headers["etag"])
+        again = me.patch(path, json=change, headers={"If-Match": changed.headers["etag"]})
+        assert again.status_code == 200
+
+
+def test_a_room_that_was_just_made_can_be_edited_by_its_tag(me: Caller, event: Event) -> None:
+    made = me.post("/rooms", json={"event_id": event.id, "name": "Sala"})
+    path, tag = f"/rooms/{made.json()['id']}", made.headers["etag"]
+    changed = me.patch(path, json={"name": "Salón"}, headers={"If-Match": tag})
+    assert changed.headers["etag"].startswith('"2.')
+    for named, status in ((tag, 412), (changed.headers["etag"], 204)):
+        assert me.delete(path, headers={"If-Match": named}).status_code == status
 
 
 def test_a_room_is_edited_by_its_version(me: Caller, make: Factory, event: Event) -> None:

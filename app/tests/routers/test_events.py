@@ -213,6 +213,7 @@ def test_an_empty_list_is_a_page_too(anonymous: Caller) -> None:
         "total_exact": True,
         "page": 1,
         "size": 10,
+        "next_cursor": None,
     }
 
 
@@ -271,28 +272,6 @@ def test_the_last_page_there_may_be_is_empty_and_no_error(anonymous: Caller, mak
     make.event()
     response = anonymous.get("/events", params={"page": 1_000_000, "size": 100})
     assert (response.status_code, response.json()["items"], response.json()["total"]) == (200, [], 1)
-
-
-@pytest.mark.parametrize("wanted", ["bogotá", "BOGOTÁ", "Con Bog", "  PyCon  "])
-def test_search_finds_part_of_a_name_in_whatever_case(anonymous: Caller, make: Factory, wanted: str) -> None:
-    found = make.event(name="PyCon Bogotá").id
-    make.event(name="Feria", description="bogotá", venue="Bogotá")
-    assert all_of(anonymous, search=wanted) == [found]
-
-
-@pytest.mark.parametrize("sign", ["%", "_", "\\", "/"])
-def test_search_takes_wildcards_literally(anonymous: Caller, make: Factory, sign: str) -> None:
-    found = make.event(name=f"100{sign} real", venue=f"1{sign}a").id
-    make.event(name="1000 real", venue="1xa")
-    assert all_of(anonymous, search=f"0{sign} r") == [found]
-    assert all_of(anonymous, search=sign) == [found]
-    assert all_of(anonymous, venue=sign) == [found]
-
-
-def test_the_venue_filter_finds_part_of_it_in_whatever_case(anonymous: Caller, make: Factory) -> None:
-    found = make.event(venue="Teatro Colón").id
-    make.event(venue=None, name="colón")
-    assert all_of(anonymous, venue="COLÓN") == [found]
 
 
 def test_from_and_to_keep_what_overlaps_that_time(anonymous: Caller, make: Factory) -> None:
@@ -394,7 +373,7 @@ def test_lists_of_events_cost_the_same_queries_whatever_their_length(
             statements.clear()
             response = caller.get(path)
             costs.append((len(response.json()["items"]), len(statements)))
-    assert costs == [(1, 2), (1, 3), (3, 2), (3, 3)]
+    assert costs == [(1, 1), (1, 3), (3, 1), (3, 3)]
 
 
 # One event
@@ -415,7 +394,7 @@ def test_sessions_do_not_multiply_with_their_speakers(
         statements.clear()
         sessions = anonymous.get(path).json()["sessions"]
         costs.append((len(sessions), len(statements)))
-    assert costs == [(1, 3), (3, 3)]
+    assert costs == [(1, 1), (3, 1)]
     assert [session["title"] for session in sessions] == ["At 0", "At 1", "At 2"]
     assert [[speaker["full_name"] for speaker in session["speakers"]] for session in sessions] == [
         ["A", "B", "C"]

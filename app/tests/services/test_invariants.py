@@ -108,6 +108,21 @@ def event_ends_early(db: Database, make: Factory) -> Event:
 
 
 @breaks
+def public_events_miscounted(db: Database, make: Factory) -> int:
+    make.event()
+    run(db, "DELETE FROM event_counts")
+    run(db, "INSERT INTO event_counts VALUES (77, 2)")
+    return 77
+
+
+@breaks
+def word_not_known(db: Database, make: Factory) -> Event:
+    event = make.event(name="Kermés")
+    run(db, "DELETE FROM event_words WHERE word = 'kermes'")
+    return event
+
+
+@breaks
 def session_ends_early(db: Database, make: Factory) -> Session:
     drop(db, "sessions", "ck_sessions_ends_after_start")
     event = make.event()

@@ -14,7 +14,7 @@ from app.tests.routers.conftest import SignedIn, refused
 
 # Nobody reads it, so it changes nothing but the way.
 USUAL = "?way=usual"
-VARYING = {"date", "x-request-id", "location", "content-length"}
+VARYING = {"date", "x-request-id", "location", "content-length", "etag"}
 
 
 @pytest.fixture(params=["", USUAL], ids=["straight", "usual"])
@@ -40,8 +40,9 @@ def test_writes_that_need_no_more_than_a_transaction_have_a_straight_way(app: Fa
         for route in _routes(app)
         if isinstance(route, StraightRoute) and not has_straight_way(route)
         for method in route.methods or ()
+        if method != "GET"
     }
-    assert usual == {("PATCH", "/users/me"), ("GET", "/events/{event_id}/registrations.csv")}
+    assert usual == {("PATCH", "/users/me"), ("POST", "/users/me/calendar")}
 
 
 def test_what_is_made_is_answered_alike(caller: Caller, make: Factory, owner: User) -> None:

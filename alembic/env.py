@@ -1,13 +1,10 @@
 """How Alembic reaches the database: the same settings as the service, or the connection it is handed."""
 
-import sys
-from contextlib import nullcontext
-
 from alembic import context
 from sqlalchemy import Connection, NullPool, create_engine, text
 
-from app.core.embedded_postgres import EmbeddedPostgresError, running
-from app.core.settings import DATA, load_settings
+from app.core.settings import load_settings
+from app.core.startup import database_url
 from app.models import Base
 
 # Any constant does; it only has to be this project's own.
@@ -28,9 +25,7 @@ def migrate(connection: Connection) -> None:
 
 def connect_and_migrate() -> None:
     """Open a connection of our own, as the command line does."""
-    settings = load_settings()
-    database = nullcontext(settings.database_url) if settings.database_url else running(DATA / "postgres")
-    with database as url:
+    with database_url(load_settings()) as url:
         engine = create_engine(url, poolclass=NullPool)
         with engine.connect() as connection:
             migrate(connection)
@@ -44,7 +39,4 @@ if context.is_offline_mode():
 elif (given := context.config.attributes.get("connection")) is not None:
     migrate(given)
 else:
-    try:
-        connect_and_migrate()
-    except EmbeddedPostgresError as error:
-        sys.exit(str(error))
+    connect_and_migrate()

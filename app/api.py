@@ -19,14 +19,17 @@ from app.core.chores import every
 from app.core.coalescing import GroupCommit
 from app.core.database import Store
 from app.core.docs import serve_docs
-from app.core.exceptions import InvalidRequest, Overloaded, Unavailable
+from app.core.draining import Draining
+from app.core.exceptions import InvalidRequest, Overloaded, ReadOnlyDatabase, Unavailable
 from app.core.logging import configure_logging
+from app.core.metrics import Metrics, serve_metrics
 from app.core.middleware import (
     BodyLimit,
     CompressedTags,
     Failures,
     HeadRequests,
     RequestLog,
+    RequestMetrics,
     SecurityHeaders,
     TrailingSlash,
     TrustedHosts,
@@ -35,6 +38,7 @@ from app.core.problems import DATABASE_TROUBLE, install_problem_handlers, proble
 from app.core.security import Hashing, Seals, Tokens
 from app.core.settings import DefaultSettings, Environment, Settings, load_settings
 from app.core.startup import database_url, prepare
+from app.core.tracing import Tracing
 from app.dependencies.views import Views
 from app.models.constraints import explain
 from app.routers import (
@@ -58,6 +62,7 @@ from app.routers import (
 VERSION = "0.1.0"
 OTHER_THREADS = 20
 SECONDS_BETWEEN_CHORES = 60.0
+SECONDS_BETWEEN_LOOKS = 1.0
 KEYS_FORGOTTEN_AT_ONCE = 10_000
 LARGER_BODIES = {"schedule": 8 * 1_048_576}
 
@@ -76,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         statements=settings.debug,
     )
     openapi_url = "/openapi.json" if settings.docs_enabled else None
+    tracing = Tracing(VERSION, settings.otel_exporter_otlp_endpoint)
     app = FastAPI(
         title="Mis Eventos",
         version=VERSION,
@@ -88,12 +94,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         responses=problems(InvalidRequest, Overloaded, Unavailable),
         generate_unique_id_function=_operation_id,
+        telemetry=tracing.config,
     )
     app.state.settings = settings
     secret = settings.secret_key.get_secret_value()
     app.state.tokens = Tokens(secret, timedelta(minutes=settings.access_token_expire_minutes))
     app.state.cursor_seals = Seals(secret, "cursors")
+    app.state.tracing = tracing
+    app.state.draining = Draining(settings.drain_seconds)
+    app.state.metrics = Metrics(VERSION)
     _add_routes(app, settings.api_v1_prefix)
+    if settings.metrics_enabled:
+        serve_metrics(app, app.state.metrics, settings.metrics_token)
     policies = serve_docs(app, openapi_url) if openapi_url else {}
     openapi.describe_problems(app)
     install_problem_handlers(app, explain)
@@ -148,13 +160,18 @@ def _add_middleware(app: FastAPI, settings: Settings, policies: dict[str, str]) 
         strict_transport=settings.env is Environment.PROD,
     )
     app.add_middleware(RequestLog)
+    if settings.metrics_enabled:
+        app.add_middleware(RequestMetrics, metrics=app.state.metrics)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open what the application needs while it serves: the database and the threads."""
     settings: Settings = app.state.settings
+    metrics: Metrics = app.state.metrics
+    tracing: Tracing = app.state.tracing
     async with AsyncExitStack() as stack:
+        stack.enter_context(app.state.draining.listening())
         url = await to_thread.run_sync(stack.enter_context, database_url(settings))
         store = Store(
             url,
@@ -164,18 +181,37 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         stack.callback(store.close)
         await to_thread.run_sync(prepare, settings, store.engine)
+        stack.enter_context(tracing.sending(store.engine))
         # Whoever is through the gate finds a thread at once, and a few are left for the rest.
         to_thread.current_default_thread_limiter().total_tokens = settings.db_pool_size + OTHER_THREADS
         app.state.store = store
-        in_groups = partial(GroupCommit, queue=settings.db_queue_size, common=DATABASE_TROUBLE)
-        app.state.admissions = await stack.enter_async_context(
-            in_groups(store.serving(services.registrations.admit))
+        in_groups = partial(
+            GroupCommit, queue=settings.db_queue_size, common=(*DATABASE_TROUBLE, ReadOnlyDatabase)
         )
-        app.state.seatings = await stack.enter_async_context(in_groups(store.serving(services.seats.take)))
+        admit = tracing.batches("registrations", store.serving(services.registrations.admit))
+        app.state.admissions = admissions = await stack.enter_async_context(
+            in_groups(admit, notice=metrics.of_batches("registrations"))
+        )
+        take = tracing.batches("seats", store.serving(services.seats.take))
+        app.state.seatings = seatings = await stack.enter_async_context(
+            in_groups(take, notice=metrics.of_batches("seats"))
+        )
         forget = partial(services.idempotency.forget_expired, limit=KEYS_FORGOTTEN_AT_ONCE)
         await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, partial(store.chore, forget)))
-        app.state.views = Views(store, queue=settings.db_queue_size)
-        app.state.hashing = Hashing(settings.hashing_threads, settings.db_queue_size)
+        app.state.views = views = Views(store, queue=settings.db_queue_size, notice=metrics.of_looks)
+        app.state.hashing = hashing = Hashing(settings.hashing_threads, settings.db_queue_size)
+        metrics.watch(
+            lambda: store.connections_in_use,
+            {
+                "database": lambda: store.gate.waiting,
+                "registrations": lambda: admissions.waiting,
+                "seats": lambda: seatings.waiting,
+                "reads": lambda: views.shared.waiting,
+                "passwords": lambda: hashing.waiting,
+            },
+        )
+        if settings.metrics_enabled:
+            await stack.enter_async_context(every(SECONDS_BETWEEN_LOOKS, metrics.share))
         yield
 
 

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from threading import Thread
 from typing import Annotated
@@ -27,7 +27,7 @@ from app.core.logging import configure_logging
 from app.core.migrations import current_revision, is_migrated, upgrade
 from app.core.security import PasswordHasher
 from app.core.settings import PROJECT, Environment, Settings, load_settings
-from app.core.startup import database_url, prepare
+from app.core.startup import database_url, metrics_shared, prepare
 from app.models import User
 from app.schemas.auth import AccountCreate
 from app.services import admins, invariants, seeds
@@ -83,7 +83,8 @@ def serve(  # noqa: PLR0913  # each is an option of the command
     _ensure_free(host, port)
     # After its requests the server repeats the signal that stopped it; the database here stops too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    with _database(settings) as store:
+    together = metrics_shared() if workers > 1 and settings.metrics_enabled else nullcontext()
+    with together, _database(settings) as store:
         # Once, here: workers and reloads then find it done, and a fault stops this process, not each of them.
         if settings.env is Environment.DEV:
             prepare(settings, store.engine)

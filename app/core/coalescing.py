@@ -20,6 +20,10 @@ Found = TypeVar("Found")
 logger = logging.getLogger(__name__)
 
 
+def _unnoticed(*_: object) -> None:
+    """Tell nobody."""
+
+
 @dataclass(slots=True)
 class Counters:
     """What a group commit has done since it began; waits are in seconds."""
@@ -57,13 +61,18 @@ class GroupCommit(Generic[Member, Outcome]):
         queue: int,
         largest: int = 200,
         common: tuple[type[Exception], ...] = (),
+        notice: Callable[[Sequence[object], float], None] = _unnoticed,
     ) -> None:
-        """Let ``queue`` members wait; take up to ``largest`` into one batch."""
+        """Let ``queue`` members wait; take up to ``largest`` into one batch.
+
+        ``notice`` is told of each batch: the outcomes, and how many seconds its first member had waited.
+        """
         self.counters = Counters()
         self._serve = serve
         self._queue = queue
         self._largest = largest
         self._common = common
+        self._notice = notice
         self._waiting: deque[_Waiting[Member, Outcome]] = deque()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="group-commit")
         self._worker: asyncio.Task[None] | None = None
@@ -110,13 +119,14 @@ class GroupCommit(Generic[Member, Outcome]):
         try:
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
-                self._count(batch)
+                longest_wait = self._count(batch)
                 members = [entry.member for entry in batch]
                 outcomes = await asyncio.get_running_loop().run_in_executor(
                     self._thread, self._outcomes, members
                 )
                 for entry, outcome in zip(batch, outcomes, strict=True):
                     _answer(entry, outcome)
+                self._notice(outcomes, longest_wait)
         finally:
             self._worker = None
 
@@ -145,14 +155,23 @@ class GroupCommit(Generic[Member, Outcome]):
             raise RuntimeError(message)
         return outcomes
 
-    def _count(self, batch: Sequence[_Waiting[Member, Outcome]]) -> None:
+    def _count(self, batch: Sequence[_Waiting[Member, Outcome]]) -> float:
+        """Count a batch, and return how long its first member has waited."""
         now = time.perf_counter()
         counters = self.counters
         counters.batches += 1
         counters.members += len(batch)
         counters.largest_batch = max(counters.largest_batch, len(batch))
         counters.waited += sum(now - entry.since for entry in batch)
-        counters.longest_wait = max(counters.longest_wait, now - batch[0].since)
+        longest_wait = now - batch[0].since
+        counters.longest_wait = max(counters.longest_wait, longest_wait)
+        return longest_wait
+
+
+@dataclass(slots=True, eq=False)
+class _Look(Generic[Found]):
+    found: "asyncio.Future[Found]"
+    readers: int = 0
 
 
 class SharedReads(Generic[Key, Found]):
@@ -163,11 +182,21 @@ class SharedReads(Generic[Key, Found]):
     nothing can be stale. A lone reader waits for nobody, and a slow key holds up no other.
     """
 
-    def __init__(self, look: Callable[[Key], Awaitable[Found]], *, queue: int) -> None:
-        """Let ``queue`` readers wait for others' looks, at whatever keys."""
+    def __init__(
+        self,
+        look: Callable[[Key], Awaitable[Found]],
+        *,
+        queue: int,
+        notice: Callable[[int], None] = _unnoticed,
+    ) -> None:
+        """Let ``queue`` readers wait for others' looks, at whatever keys.
+
+        ``notice`` is told of each look by how many readers it is shared.
+        """
         self._look = look
         self._queue = queue
-        self._next: dict[Key, asyncio.Future[Found]] = {}
+        self._notice = notice
+        self._next: dict[Key, _Look[Found]] = {}
         self._flights: dict[Key, asyncio.Task[None]] = {}
         self.waiting = 0
 
@@ -179,25 +208,28 @@ class SharedReads(Generic[Key, Found]):
             Exception: whatever ``look`` raises, to all who shared it.
 
         """
-        found = self._next.get(key)
+        look = self._next.get(key)
         first = key not in self._flights
         if not first and self.waiting >= self._queue:
             raise Overloaded
-        if found is None:
-            found = self._next[key] = asyncio.get_running_loop().create_future()
+        if look is None:
+            look = self._next[key] = _Look(asyncio.get_running_loop().create_future())
+        look.readers += 1
         if first:
             self._flights[key] = asyncio.create_task(self._fly(key))
-            return await asyncio.shield(found)
+            return await asyncio.shield(look.found)
         self.waiting += 1
         try:
-            return await asyncio.shield(found)
+            return await asyncio.shield(look.found)
         finally:
             self.waiting -= 1
 
     async def _fly(self, key: Key) -> None:
         """Look ``key`` up for all who wait for it, and again for those who have come meanwhile."""
         try:
-            while (found := self._next.pop(key, None)) is not None:
+            while (look := self._next.pop(key, None)) is not None:
+                self._notice(look.readers)
+                found = look.found
                 try:
                     found.set_result(await self._look(key))
                 except asyncio.CancelledError:

@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from anyio import CancelScope, to_thread
-from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy import Engine, ExceptionContext, QueuePool, create_engine, event, text
 from sqlalchemy.orm import Session, sessionmaker
 
+from app.core.exceptions import ReadOnlyDatabase
 from app.core.gate import Gate
+
+READ_ONLY_TRANSACTION = "25006"
 
 T = TypeVar("T")
 Member = TypeVar("Member")
@@ -41,10 +44,16 @@ class Store:
             hide_parameters=True,
             connect_args={"connect_timeout": 5, "application_name": "mis-eventos"},
         )
+        event.listen(self.engine, "handle_error", _refuse_read_only)
         self.units: sessionmaker[Database] = sessionmaker(
             self.engine, class_=Database, expire_on_commit=False
         )
         self.gate = Gate(pool_size, queue_size)
+
+    @property
+    def connections_in_use(self) -> int:
+        """Count the connections that somebody has now."""
+        return cast("QueuePool", self.engine.pool).checkedout()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Database]:
@@ -120,7 +129,7 @@ class Store:
     @contextmanager
     def apart(self) -> Iterator[Engine]:
         """Lend an engine that shares nothing with the requests, so that a probe never waits behind them."""
-        engine = create_engine(self.engine.url, poolclass=NullPool, connect_args={"connect_timeout": 3})
+        engine = create_engine(self.engine.url, pool_size=1, connect_args={"connect_timeout": 3})
         try:
             yield engine
         finally:
@@ -129,6 +138,19 @@ class Store:
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+
+
+def takes_writes(engine: Engine) -> bool:
+    """Tell whether the database is neither a standby nor set to be read-only."""
+    with engine.connect() as connection:
+        return bool(connection.scalar(text("SELECT current_setting('transaction_read_only') = 'off'")))
+
+
+def _refuse_read_only(context: ExceptionContext) -> None:
+    if getattr(context.original_exception, "pgcode", None) == READ_ONLY_TRANSACTION:
+        # After a failover the pool's connections lead to what is a standby now: open new ones.
+        context.is_disconnect = True
+        raise ReadOnlyDatabase
 
 
 def _commit(db: Database) -> None:

@@ -46,7 +46,9 @@ Problem
 ├── InternalError                500
 ├── Overloaded                   503
 └── Unavailable                  503
-    └── NotMigrated
+    ├── NotMigrated
+    ├── ReadOnlyDatabase
+    └── Stopping
 
 The class gives the status, the title and the slug of ``type``; the instance gives the sentence that a
 person can act on and the members that a program can. What each means to a client is in
@@ -455,3 +457,17 @@ class NotMigrated(Unavailable):
 
     title = "The database is not migrated"
     default_detail = "Run 'events migrate', then ask again."
+
+
+class ReadOnlyDatabase(Unavailable):
+    """The database takes no writes: it is a standby, or was set so."""
+
+    title = "The database is read-only"
+    default_detail = "The database takes no writes now. Nothing was changed; try again in a moment."
+
+
+class Stopping(Unavailable):
+    """The process was asked to stop, and finishes what it has."""
+
+    title = "Stopping"
+    default_detail = "This process is about to stop. Send requests to another one."

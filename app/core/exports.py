@@ -11,7 +11,8 @@ from starlette.responses import StreamingResponse
 
 from app.core.database import Database, Store
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = (*"=+-@", *"\t\r\n", *"\uff1d\uff0b\uff0d\uff20")
+"""What makes a formula of a cell in some spreadsheet; the last four are the first four in full width."""
 
 
 @dataclass(frozen=True, slots=True)

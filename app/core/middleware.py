@@ -14,7 +14,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.conditional import compressed
 from app.core.exceptions import ContentTooLarge, InternalError, UntrustedHost
 from app.core.logging import request_id
+from app.core.metrics import PATH as METRICS_PATH
+from app.core.metrics import Metrics
 from app.core.problems import problem_response
+
+NOTHING_RUNS = b"default-src 'none'; frame-ancestors 'none'"
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+HTTPS_ONLY = ((b"strict-transport-security", b"max-age=31536000; includeSubDomains"),)
 
 WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -72,6 +85,39 @@ class RequestLog:
             request_id.reset(mark)
 
 
+class RequestMetrics:
+    """Count each request by its route's template, with how long it took and why it was refused."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        """Wrap ``app``."""
+        self.app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        metrics = self._metrics
+        method = scope["method"]
+        status = 500
+        started = time.perf_counter()
+        metrics.in_flight += 1
+
+        async def send_noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noted)
+        finally:
+            metrics.in_flight -= 1
+            spent = time.perf_counter() - started
+            metrics.count(method, route_template(scope), status, scope.get("problem", ""), spent)
+
+
 def route_template(scope: Scope) -> str:
     """Name the route that served a request, ``/events/{event_id}`` for ``/events/7``."""
     # A route of an included router knows its own path only; FastAPI keeps the one with the prefixes here.
@@ -85,27 +131,24 @@ class SecurityHeaders:
     def __init__(self, app: ASGIApp, *, content_security: dict[str, str], strict_transport: bool) -> None:
         """Wrap ``app``; ``content_security`` gives pages, by path, a policy of their own."""
         self.app = app
-        self._policies = content_security
-        self._strict_transport = strict_transport
+        self._policies = {path: policy.encode("latin-1") for path, policy in content_security.items()}
+        self._always = [*SECURITY_HEADERS, *(HTTPS_ONLY if strict_transport else ())]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        policy = self._policies.get(scope["path"].rstrip("/"), "default-src 'none'; frame-ancestors 'none'")
-        added = [
-            (b"x-content-type-options", b"nosniff"),
-            (b"x-frame-options", b"DENY"),
-            (b"referrer-policy", b"no-referrer"),
-            (b"content-security-policy", policy.encode("latin-1")),
-        ]
-        if self._strict_transport:
-            added.append((b"strict-transport-security", b"max-age=31536000; includeSubDomains"))
+        policy = self._policies.get(scope["path"].rstrip("/"), NOTHING_RUNS)
+        added = [*self._always, (b"content-security-policy", policy)]
 
         async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *added]
+                headers = [*message["headers"], *added]
+                # An answer that says nothing of caches may hold a token or somebody's name; a file may not.
+                if not any(name in {b"cache-control", b"last-modified"} for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
+                message["headers"] = headers
             await send(message)
 
         await self.app(scope, receive, send_secured)
@@ -220,7 +263,7 @@ class Failures:
 class TrustedHosts:
     """Answer only under the names that ALLOW_HOSTS lists, so that no link can be made to point elsewhere.
 
-    Health checks are answered under any name: whoever probes a container knows its address only.
+    Health checks and metrics are answered under any name: whoever probes a container knows its address only.
     """
 
     def __init__(self, app: ASGIApp, *, allowed: Sequence[str]) -> None:
@@ -232,13 +275,16 @@ class TrustedHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        probed = scope["type"] == "http" and scope["path"].startswith("/health/")
-        if scope["type"] == "http" and not self._any and not probed:
+        if scope["type"] == "http" and not self._any and not _is_probe(scope["path"]):
             host = _without_port(Headers(scope=scope).get("host", "")).lower()
             if host not in self._names and not (self._suffixes and host.endswith(self._suffixes)):
                 await problem_response(UntrustedHost())(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+def _is_probe(path: str) -> bool:
+    return path.startswith("/health/") or path == METRICS_PATH
 
 
 def _without_port(host: str) -> str:

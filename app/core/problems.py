@@ -14,6 +14,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 from app.core.exceptions import (
     Conflict,
@@ -88,14 +89,26 @@ _BY_STATUS: dict[int, type[Problem]] = {
 logger = logging.getLogger(__name__)
 
 
+class ProblemResponse(JSONResponse):
+    """A problem, on its way to the client; what measures requests finds its slug in the scope."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
+        """Write ``problem``."""
+        content = {**problem.document(), "request_id": request_id.get()}
+        super().__init__(content, problem.status, {**problem.headers, **(headers or {})})
+        self._slug = problem.slug()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        scope["problem"] = self._slug
+        await super().__call__(scope, receive, send)
+
+
 def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """Write ``problem`` as a response."""
-    return JSONResponse(
-        {**problem.document(), "request_id": request_id.get()},
-        status_code=problem.status,
-        headers={**problem.headers, **(headers or {})},
-        media_type=MEDIA_TYPE,
-    )
+    return ProblemResponse(problem, headers)
 
 
 def problems(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:

@@ -73,6 +73,11 @@ class Hashing:
         self._gate = Gate(threads, queue)
         self._threads = CapacityLimiter(threads)
 
+    @property
+    def waiting(self) -> int:
+        """Count the requests that wait for a thread."""
+        return self._gate.waiting
+
     async def hash(self, password: str) -> str:
         """Return a salted hash of ``password``."""
         async with self._gate:

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -86,7 +87,7 @@ class Settings(BaseSettings):
 
     env: Environment = Environment.DEV
     debug: bool = False
-    database_url: str | None = None
+    database_url: SecretStr | None = None
     secret_key: SecretStr = SecretStr("")
     secret_key_file: Path | None = None
     access_token_expire_minutes: int = Field(30, ge=1, le=60 * 24 * 30)
@@ -102,6 +103,10 @@ class Settings(BaseSettings):
     db_pool_size: int = Field(10, ge=1, le=200)
     db_queue_size: int = Field(1_000, ge=0, le=100_000)
     hashing_threads: int = Field(2, ge=1, le=64)
+    drain_seconds: int = Field(0, ge=0, le=300)
+    metrics_enabled: bool = False
+    metrics_token: SecretStr | None = None
+    otel_exporter_otlp_endpoint: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -120,16 +125,16 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _speak_psycopg2(cls, value: str | None) -> str | None:
+    def _speak_psycopg2(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return None
         try:
-            url = make_url(value)
+            url = make_url(value.get_secret_value())
         except (ArgumentError, ValueError) as error:
             raise ValueError("write it as postgresql://user:password@host:5432/name") from error
         if url.drivername not in {"postgresql+psycopg2", "postgresql", "postgres"}:
             raise ValueError(f"only PostgreSQL is supported, not '{url.drivername}'")
-        return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+        return SecretStr(url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False))
 
     @field_validator("cors_origins")
     @classmethod
@@ -147,6 +152,21 @@ class Settings(BaseSettings):
                 raise ValueError(f"'{host}' is not a host; write api.example.com, *.example.com or *")
         return value
 
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _can_be_sent_to(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not re.fullmatch(r"https?://[^\s?#]+", value):
+            raise ValueError("write it as http://host:4318")
+        try:
+            find_spec("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+        except ModuleNotFoundError:
+            raise ValueError(
+                "what sends traces is not installed; add it by 'poetry install -E otel'"
+            ) from None
+        return value.rstrip("/")
+
     @model_validator(mode="after")
     def _fit_for_production(self) -> Self:
         if self.env is Environment.PROD:
@@ -156,6 +176,11 @@ class Settings(BaseSettings):
                 )
             if self.debug:
                 raise ValueError("DEBUG: it logs every statement; switch it off with ENV=prod")
+            if self.metrics_enabled and (self.metrics_token is None or _is_weak(self.metrics_token)):
+                raise ValueError(
+                    f"METRICS_TOKEN: with METRICS_ENABLED, at least {SHORTEST_SECRET} random characters, "
+                    "e.g. from 'openssl rand -base64 48'"
+                )
         self.secret_key = SecretStr(self._signing_key())
         return self
 
@@ -168,13 +193,17 @@ class Settings(BaseSettings):
             given = _kept_secret(path)
         else:
             raise ValueError("SECRET_KEY: set it to a long random text, e.g. from 'openssl rand -base64 48'")
-        weak = len(given) < SHORTEST_SECRET or len(set(given)) < FEWEST_DIFFERENT_CHARACTERS
-        if weak and self.env is Environment.PROD:
+        if self.env is Environment.PROD and _is_weak(SecretStr(given)):
             raise ValueError(
                 f"{name}: too weak to sign tokens; use at least {SHORTEST_SECRET} random characters, "
                 "e.g. from 'openssl rand -base64 48'"
             )
         return given
+
+
+def _is_weak(secret: SecretStr) -> bool:
+    text = secret.get_secret_value()
+    return len(text) < SHORTEST_SECRET or len(set(text)) < FEWEST_DIFFERENT_CHARACTERS
 
 
 class DefaultSettings(Settings):

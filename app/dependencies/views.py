@@ -67,10 +67,12 @@ class Look:
 class Views:
     """What the reads of an application go through, with what they share."""
 
-    def __init__(self, store: Store, *, queue: int) -> None:
-        """Read from ``store``; let ``queue`` readers wait."""
+    def __init__(self, store: Store, *, queue: int, notice: Callable[[int], None]) -> None:
+        """Read from ``store``; let ``queue`` readers wait, and tell ``notice`` how many share a look."""
         self._store = store
-        self.shared: SharedReads[Look, View] = SharedReads(lambda look: store.run(look.take), queue=queue)
+        self.shared: SharedReads[Look, View] = SharedReads(
+            lambda look: store.run(look.take), queue=queue, notice=notice
+        )
         self._accounts: SharedReads[Claims, bool] = SharedReads(self._fits, queue=queue)
 
     async def _fits(self, claims: Claims) -> bool:

@@ -5,8 +5,11 @@ Tests that race or crash use real connections on a second database (``live``), w
 
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -17,7 +20,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_
 
 from app.api import create_app
 from app.core.database import Database, Store
-from app.core.embedded_postgres import running
+from app.core.embedded_postgres import places, running
 from app.core.migrations import upgrade
 from app.core.settings import DATA, Settings
 from app.models import Base, User
@@ -197,6 +200,16 @@ def live(live_url: str) -> Iterator[Store]:
     yield store
     store.close()
     _empty(create_engine(live_url, poolclass=NullPool))
+
+
+@pytest.fixture
+def data_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Name a folder for data that every account can enter, unlike those of `tmp_path`."""
+    directory = Path(tempfile.mkdtemp(prefix="mis-eventos-data-"))
+    directory.chmod(0o755)
+    monkeypatch.setattr(places, "STATE_DIRECTORY", directory / "state")
+    yield directory / "data"
+    shutil.rmtree(directory)
 
 
 def _empty(engine: Engine) -> None:

@@ -31,6 +31,7 @@ from app.models import Event, Registration, User
 from app.models.enums import Role
 from app.tests.conftest import PREFIX, SECRET, fresh_database
 from app.tests.factories import PASSWORD, Factory
+from app.tests.rush import TOKENS, until
 
 NOWHERE = "postgresql://localhost:1/nothing"
 
@@ -323,39 +324,39 @@ def test_an_address_of_another_machine_cannot_be_served(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_requests_in_flight_finish_when_the_server_is_asked_to_stop(
+def test_requests_in_flight_and_in_the_queue_are_answered_when_the_server_is_asked_to_stop(
     live_url: str, live: Store, rows: Connection, workers: str
 ) -> None:
     with live.units() as db:
         make = Factory(db)
-        event, person = make.event(), make.user()
-    env = {"DATABASE_URL": live_url, "SECRET_KEY": SECRET}
+        event, people = make.event(), [make.user() for _ in range(4)]
+    env = {"DATABASE_URL": live_url, "SECRET_KEY": SECRET, "METRICS_ENABLED": "true"}
     with (
         serving(PROJECT, "--workers", workers, **env) as (server, client),
         live.engine.connect() as holder,
-        ThreadPoolExecutor(1) as caller,
+        ThreadPoolExecutor(len(people)) as callers,
     ):
-        token = client.post(f"{PREFIX}/auth/login", json={"email": person.email, "password": PASSWORD}).json()
+        # Each worker serves one, which the lock holds up, and the others wait for the next batch.
         holder.execute(text("SELECT FROM events WHERE id = :id FOR UPDATE"), {"id": event.id})
-        pending = caller.submit(
-            client.post,
-            f"{PREFIX}/registrations/events/{event.id}",
-            headers={"Authorization": f"Bearer {token['access_token']}"},
-        )
-        waiting = text(
-            "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
-        while not rows.execute(waiting).all():
-            time.sleep(0.02)
+        pending = [
+            callers.submit(
+                client.post,
+                f"{PREFIX}/registrations/events/{event.id}",
+                headers={"Authorization": f"Bearer {TOKENS.issue(person.claims)}"},
+            )
+            for person in people
+        ]
+        # The fifth is the one that asks.
+        until(lambda: "\nhttp_requests_in_flight 5.0\n" in client.get("/metrics").text)
         server.send_signal(signal.SIGTERM)
         # Long enough for an idle server to be gone.
         time.sleep(1)
         assert server.poll() is None
-        assert not pending.done()
+        assert not any(answer.done() for answer in pending)
         holder.rollback()
-        assert pending.result(timeout=30).status_code == 201
+        assert [answer.result(timeout=30).status_code for answer in pending] == [201] * 4
         assert server.wait(timeout=30) == 0
-    assert len(rows.execute(select(Registration.id)).all()) == 1
+    assert len(rows.execute(select(Registration.id)).all()) == 4
 
 
 @pytest.fixture

@@ -6,19 +6,16 @@ acknowledged without them.
 
 import asyncio
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import NullPool, create_engine, text
 
 from app.core.database import Store
-from app.core.embedded_postgres import places, running
+from app.core.embedded_postgres import running
 from app.core.migrations import upgrade
 from app.tests.rush import (
     Answer,
@@ -41,16 +38,6 @@ STRUCK_AFTER = 70
 
 # What is acknowledged before it is on disk: it waits in the server's memory until this writer wakes.
 FORGETFUL = {"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB"}
-
-
-@pytest.fixture
-def data_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Name a folder for data that every account can enter, unlike those of `tmp_path`."""
-    directory = Path(tempfile.mkdtemp(prefix="mis-eventos-crash-"))
-    directory.chmod(0o755)
-    monkeypatch.setattr(places, "STATE_DIRECTORY", directory / "state")
-    yield directory / "data"
-    shutil.rmtree(directory)
 
 
 @contextmanager

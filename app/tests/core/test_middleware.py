@@ -25,6 +25,9 @@ SECURITY = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
 }
 OURS, FOREIGN = "http://localhost:5173", "https://elsewhere.example"
 
@@ -151,6 +154,16 @@ def test_an_answer_that_fails_half_way_is_broken_off_and_not_mended(
     with pytest.raises(RuntimeError, match=INNER):
         client.get("/break-off", headers={"X-Request-ID": "find-me"})
     assert capsys.readouterr().err.count("[find-me] app.access: GET /break-off 200 ") == 1
+
+
+# What may be kept
+
+
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_an_answer_that_says_nothing_of_caches_is_kept_by_none(client: TestClient, kind: str) -> None:
+    ask, _ = ANSWERS[kind]
+    kept = ["no-store"] if kind != "a page of the docs' files" else []
+    assert ask(client).headers.get_list("cache-control") == kept
 
 
 # Cross-origin requests

@@ -106,6 +106,10 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "db_pool_size": 10,
         "db_queue_size": 1_000,
         "hashing_threads": 2,
+        "drain_seconds": 0,
+        "metrics_enabled": False,
+        "metrics_token": None,
+        "otel_exporter_otlp_endpoint": None,
     }
 
 
@@ -203,6 +207,9 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
         ("DB_POOL_SIZE", "201", "input should be less than or equal to 200"),
         ("DB_QUEUE_SIZE", "-1", "input should be greater than or equal to 0"),
         ("HASHING_THREADS", "0", "input should be greater than or equal to 1"),
+        ("DRAIN_SECONDS", "-1", "input should be greater than or equal to 0"),
+        ("METRICS_ENABLED", "2", "input should be a valid boolean, unable to interpret input"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "write it as http://host:4318"),
     ],
 )
 def test_an_unusable_value_names_the_variable_and_the_reason(name: str, value: str, reason: str) -> None:
@@ -513,6 +520,63 @@ def test_as_many_passwords_are_hashed_at_once_as_set(live_url: str) -> None:
                 body = {"email": "ana@example.com", "password": PASSWORD}
                 answer = caller.post("/api/v1/auth/login", json=body)
         assert (answer.status_code, answer.json()["type"]) == (503, "/problems/overloaded")
+
+
+@turns("drain_seconds")
+def test_a_process_drains_as_long_as_set() -> None:
+    assert create_app(given(DRAIN_SECONDS="7")).state.draining.seconds == 7
+
+
+@turns("metrics_enabled", "metrics_token")
+def test_metrics_are_served_if_asked_for_and_to_those_who_have_the_token() -> None:
+    for switched, status in (("false", 404), ("true", 200)):
+        assert client(METRICS_ENABLED=switched).get("/metrics").status_code == status
+    guarded = client(METRICS_ENABLED="true", METRICS_TOKEN="a-token")
+    statuses = [
+        guarded.get("/metrics", headers=[(b"Authorization", sent.encode("latin-1"))]).status_code
+        for sent in (
+            "",
+            "Bearer another",
+            "Bearer a-token-and-more",
+            "a-token",
+            "Bearer \xe9",
+            "Bearer a-token",
+        )
+    ]
+    assert statuses == [401, 401, 401, 401, 401, 200]
+    assert "a-token" not in repr(given(METRICS_TOKEN="a-token"))
+
+
+@pytest.mark.parametrize("token", ["", "a-token", "x" * 64])
+def test_production_wants_a_strong_token_for_its_metrics(token: str) -> None:
+    variables = {"ENV": "prod", "DATABASE_URL": URL, "METRICS_TOKEN": token}
+    assert complaint(METRICS_ENABLED="true", **variables) == (
+        "  METRICS_TOKEN: with METRICS_ENABLED, at least 32 random characters, "
+        "e.g. from 'openssl rand -base64 48'"
+    )
+    assert given(METRICS_ENABLED="false", **variables).metrics_enabled is False
+
+
+@turns("otel_exporter_otlp_endpoint")
+def test_traces_are_made_if_there_is_a_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    for endpoint, traced in (("", False), ("http://127.0.0.1:4318/", True)):
+        config = create_app(given(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)).state.tracing.config
+        assert (config["tracing"], config["metrics"], config["logs"]) == (traced, False, False)
+    # What a plain installation lacks.
+    for name in [name for name in sys.modules if name.startswith("opentelemetry.exporter")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter", None)
+    assert complaint(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:4318") == (
+        "  OTEL_EXPORTER_OTLP_ENDPOINT: what sends traces is not installed; "
+        "add it by 'poetry install -E otel'"
+    )
+
+
+def test_the_database_s_password_is_not_shown() -> None:
+    settings = given(DATABASE_URL=URL)
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == URL.replace("postgresql", "postgresql+psycopg2")
+    assert "a-database-password" not in f"{settings!r} {settings.model_dump()}"
 
 
 def test_every_setting_is_turned_by_a_test() -> None:

@@ -389,7 +389,9 @@ def second_email(make: Factory, registration: Registration) -> str:
     return make.db.get_one(User, registration.user_id).email
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize(
+    "start", ["=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20"]
+)
 def test_a_spreadsheet_runs_nothing_of_the_export(make: Factory, run: Any, start: str) -> None:
     event, staff = run
     name = f"{start}HYPERLINK(1)"

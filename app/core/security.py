@@ -1,5 +1,6 @@
 """Passwords and access tokens. Knows no table: an account is whatever has the four facts of ``Claims``."""
 
+import math
 import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -63,10 +64,10 @@ class ProvenPassword:
 class Hashing:
     """Hash on a few threads of its own, so that a storm of logins holds no connection and no other thread."""
 
-    def __init__(self, threads: int, queue: int) -> None:
-        """Use ``threads`` at once; let ``queue`` requests wait for one."""
+    def __init__(self, threads: int, queue: int, patience: float = math.inf) -> None:
+        """Use ``threads`` at once; let ``queue`` requests wait for one, for ``patience`` seconds each."""
         self._hasher = PasswordHasher()
-        self._gate = Gate(threads, queue)
+        self._gate = Gate(threads, queue, patience)
         self._threads = CapacityLimiter(threads)
 
     async def hash(self, password: str) -> str:

@@ -1,11 +1,13 @@
 """The unit of work of a request."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from app.core.database import Database, Store
+from app.core.gate import Lane
 
 
 async def store(request: Request) -> Store:
@@ -17,10 +19,26 @@ async def store(request: Request) -> Store:
 StoreOfApp = Annotated[Store, Depends(store)]
 
 
-async def transaction(store: StoreOfApp) -> AsyncIterator[Database]:
-    """Open a transaction for the request and commit it before the answer leaves."""
-    async with store.transaction() as db:
+async def transaction(request: Request, store: StoreOfApp) -> AsyncIterator[Database]:
+    """Open a transaction for the request, in its lane, and commit it before the answer leaves."""
+    lane = getattr(request.state, "lane", Lane.PUBLIC)
+    async with store.transaction(lane, partial(hung_up, request)) as db:
         yield db
+
+
+async def hung_up(request: Request) -> None:
+    """Return once the client has gone; call it when the body has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def download(store: StoreOfApp) -> AsyncIterator[Store]:
+    """Lend the store to a download until all of it was sent; only so many are under way at once."""
+    async with store.downloads:
+        yield store
+
+
+StoreForDownload = Annotated[Store, Depends(download)]
 
 
 Db = Annotated[Database, Depends(transaction, scope="function")]

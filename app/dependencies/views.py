@@ -57,11 +57,13 @@ class Look:
 class Views:
     """What the reads of an application go through, with what they share."""
 
-    def __init__(self, store: Store, *, queue: int) -> None:
-        """Read from ``store``; let ``queue`` readers wait."""
+    def __init__(self, store: Store, *, queue: int, patience: float) -> None:
+        """Read from ``store``; let ``queue`` readers wait, for ``patience`` seconds each."""
         self._store = store
-        self.shared: SharedReads[Look, View] = SharedReads(lambda look: store.run(look.take), queue=queue)
-        self._accounts: SharedReads[Claims, bool] = SharedReads(self._fits, queue=queue)
+        self.shared: SharedReads[Look, View] = SharedReads(
+            lambda look: store.run(look.take), queue=queue, patience=patience
+        )
+        self._accounts: SharedReads[Claims, bool] = SharedReads(self._fits, queue=queue, patience=patience)
 
     async def _fits(self, claims: Claims) -> bool:
         return await self._store.run(lambda db: users.get_by_claims(db, claims)) is not None

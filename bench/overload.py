@@ -17,7 +17,7 @@ from bench.rig import Report, Rig
 from bench.rush import Row
 from bench.service import SERVICE, serving
 
-OFFERED = "create_session"
+OFFERED = "schedule_session"
 AT_THE_DOOR = "check_in"
 CLIENTS = 32
 TIMES = 4

@@ -56,8 +56,7 @@ class Callers:
     async def send(self, line: Line) -> None:
         """Send one request, and note what came of it."""
         began = time.monotonic()
-        idle = self._idle.pop() if self._idle else await asyncio.open_connection(self._host, self._port)
-        reader, writer = idle
+        reader, writer = await self._connection()
         body = line.body.encode()
         writer.write(
             f"{line.method} {line.path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {line.token}\r\n"
@@ -70,7 +69,16 @@ class Callers:
             await reader.readexactly(int(length.split(b"\r\n", 1)[0]))
         now = time.monotonic()
         self.sent.append(Sent(int(head[9:12]), now - self._began, now - began))
-        self._idle.append(idle)
+        self._idle.append((reader, writer))
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._idle:
+            reader, writer = self._idle.pop()
+            # The service hangs up where nothing was said for some seconds.
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection(self._host, self._port)
 
     async def take_turns(self, lines: Iterator[Line], clients: int, seconds: float) -> None:
         """Let each of ``clients`` send the next request once its last one was answered."""

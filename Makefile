@@ -50,7 +50,7 @@ OWN_POETRY := .poetry/bin/poetry
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
 run: $(STAMP) ## Serve the API on http://localhost:8000, with a database of its own
@@ -60,8 +60,22 @@ run: $(STAMP) ## Serve the API on http://localhost:8000, with a database of its 
 test: $(STAMP) ## Run the tests
 	.venv/bin/python -m pytest -q -n auto $(TEST_ARGS)
 
+# Transactions, locks, races and crowds: what a pooler could break.
+POOLED_TESTS := $(addprefix app/tests/,core/test_database.py models routers/test_registrations.py \
+	routers/test_check_ins.py test_races.py test_rush.py test_seat_races.py)
+
+.PHONY: test-pgbouncer
+test-pgbouncer: $(STAMP) ## Run the tests with PgBouncer in front of PostgreSQL
+	TEST_PGBOUNCER=1 .venv/bin/python -m pytest -q -n auto $(TEST_ARGS)
+
+.PHONY: pooled
+pooled: $(STAMP) ## Run those of the tests with PgBouncer that a pooler could break
+	@PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" command -v pgbouncer >/dev/null || { \
+	    echo "pgbouncer is not here: scripts/install-system-packages pgbouncer"; test -z "$$CI"; exit; }; \
+	echo "tests through pgbouncer"; TEST_PGBOUNCER=1 .venv/bin/python -m pytest -q -n auto $(POOLED_TESTS)
+
 .PHONY: check
-check: lint types layers deps migrations coverage contract ## Run everything that CI runs
+check: lint types layers deps migrations pooled coverage contract ## Run everything that CI runs
 
 .PHONY: lint
 lint: $(STAMP) ## Lint the code, its format and the Dockerfile

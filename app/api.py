@@ -17,10 +17,11 @@ from app import services
 from app.core import openapi
 from app.core.chores import every
 from app.core.coalescing import GroupCommit
-from app.core.database import Store
+from app.core.database import Store, TimeLimits
 from app.core.docs import serve_docs
 from app.core.draining import Draining
 from app.core.exceptions import InvalidRequest, Overloaded, ReadOnlyDatabase, Unavailable
+from app.core.gate import Threads
 from app.core.logging import configure_logging
 from app.core.metrics import Metrics, serve_metrics
 from app.core.middleware import (
@@ -61,10 +62,11 @@ from app.routers import (
 
 VERSION = "0.1.0"
 OTHER_THREADS = 20
+PAPERWORK_THREADS = 2
 SECONDS_BETWEEN_CHORES = 60.0
 SECONDS_BETWEEN_LOOKS = 1.0
 KEYS_FORGOTTEN_AT_ONCE = 10_000
-LARGER_BODIES = {"schedule": 8 * 1_048_576}
+LARGER_BODIES = {"schedule": 4 * 1_048_576}
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -178,15 +180,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             pool_size=settings.db_pool_size,
             queue_size=settings.db_queue_size,
             group_commits=2,
+            limits=TimeLimits(
+                queue=settings.queue_timeout,
+                statement=settings.statement_timeout,
+                lock=settings.lock_timeout,
+                idle=settings.idle_transaction_timeout,
+            ),
         )
         stack.callback(store.close)
-        await to_thread.run_sync(prepare, settings, store.engine)
+        # A migration may take longer than a request.
+        with store.apart() as engine:
+            await to_thread.run_sync(prepare, settings, engine)
         stack.enter_context(tracing.sending(store.engine))
         # Whoever is through the gate finds a thread at once, and a few are left for the rest.
         to_thread.current_default_thread_limiter().total_tokens = settings.db_pool_size + OTHER_THREADS
         app.state.store = store
+        queue, patience = settings.db_queue_size, settings.queue_timeout
         in_groups = partial(
-            GroupCommit, queue=settings.db_queue_size, common=(*DATABASE_TROUBLE, ReadOnlyDatabase)
+            GroupCommit, queue=queue, patience=patience, common=(*DATABASE_TROUBLE, ReadOnlyDatabase)
         )
         admit = tracing.batches("registrations", store.serving(services.registrations.admit))
         app.state.admissions = admissions = await stack.enter_async_context(
@@ -198,8 +209,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         forget = partial(services.idempotency.forget_expired, limit=KEYS_FORGOTTEN_AT_ONCE)
         await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, partial(store.chore, forget)))
-        app.state.views = views = Views(store, queue=settings.db_queue_size, notice=metrics.of_looks)
-        app.state.hashing = hashing = Hashing(settings.hashing_threads, settings.db_queue_size)
+        app.state.views = views = Views(store, queue=queue, patience=patience, notice=metrics.of_looks)
+        app.state.hashing = hashing = Hashing(settings.hashing_threads, queue, patience)
+        app.state.paperwork = paperwork = Threads(PAPERWORK_THREADS, queue, patience)
         metrics.watch(
             lambda: store.connections_in_use,
             {
@@ -208,6 +220,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 "seats": lambda: seatings.waiting,
                 "reads": lambda: views.shared.waiting,
                 "passwords": lambda: hashing.waiting,
+                "documents": lambda: paperwork.gate.waiting,
+                "downloads": lambda: store.downloads.waiting,
             },
         )
         if settings.metrics_enabled:

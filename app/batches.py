@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from app import crud
 from app.core.database import Database
-from app.core.exceptions import IdempotencyKeyReused, Problem, Unauthorized
+from app.core.exceptions import IdempotencyKeyReused, NotFound, Overloaded, Problem, Unauthorized
 from app.core.security import Claims
 from app.schemas.fields import Output
 from app.schemas.idempotency import Answer, Slot
@@ -28,9 +28,11 @@ class _Accepted(Generic[Entry]):
 class Hall(ABC, Generic[Entry, Made]):
     """What is known at the doors while a batch is decided; it changes as people come in.
 
-    ``fitting`` are the claims that still fit an active account.
+    ``waited`` says whether for the doors that others held; if not, those are missing. ``fitting`` are the
+    claims that still fit an active account.
     """
 
+    waited: bool
     fitting: Collection[Claims]
 
     @abstractmethod
@@ -44,6 +46,12 @@ class Hall(ABC, Generic[Entry, Made]):
     @abstractmethod
     def read(self, body: bytes) -> Made:
         """Read a description again that was kept under a key."""
+
+    def missing(self, detail: str) -> Problem:
+        """Refuse whoever came to a door that is not there, or that somebody holds."""
+        if self.waited:
+            return NotFound(detail)
+        return Overloaded("Somebody is changing this now, and not done yet. Try again in a moment.", wait=1)
 
     def serve(self, db: Database, applications: Sequence[Application]) -> list[Made | Problem]:
         """Decide on applications in the order of arrival, and return what came of each.

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from app.core.security import Tokens
-from bench import collapse, machine, postgres, reads, routes, rush, schedule
+from bench import collapse, machine, overload, postgres, reads, routes, rush, schedule
 from bench.data import World
 from bench.load import BrokenRunError
 from bench.rig import FASTEST, Report, Rig
@@ -28,6 +28,7 @@ class Suite(StrEnum):
     RUSH = "rush"
     READS = "reads"
     SCHEDULE = "schedule"
+    OVERLOAD = "overload"
 
 
 def main(  # noqa: PLR0913 - each is an option
@@ -105,6 +106,8 @@ def _run(rig: Rig, suite: Suite, seconds: int | None, only: str | None) -> Repor
             return reads.run(rig, seconds)
         case Suite.SCHEDULE:
             return schedule.run(rig)
+        case Suite.OVERLOAD:
+            return overload.run(rig, seconds)
 
 
 if __name__ == "__main__":

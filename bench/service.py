@@ -33,6 +33,8 @@ class ServedWith(NamedTuple):
     database_url: str
     secret: str
     workers: int
+    queue_timeout: float = 60
+    """Long, so that a suite measures what is served and not what is refused."""
 
 
 @contextmanager
@@ -56,6 +58,7 @@ def serving(application: str, served_with: ServedWith) -> Iterator[str]:
         "SECRET_KEY": served_with.secret,
         "ENV": "prod",
         "DEBUG": "false",
+        "QUEUE_TIMEOUT": str(served_with.queue_timeout),
     }
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(

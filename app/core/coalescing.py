@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from app.core.exceptions import Overloaded
+from app.core.gate import Pace
 
 Member = TypeVar("Member")
 Outcome = TypeVar("Outcome")
@@ -52,24 +54,31 @@ class GroupCommit(Generic[Member, Outcome]):
     the members in order of arrival and returns an outcome for each, an exception for one it refuses. If it
     raises instead, the members are served again one by one, so that a bad one cannot fail its neighbours;
     unless it raises one of ``common``, which would meet them all, and which each is then given.
+
+    Nobody waits in vain: past ``queue``, or where the pace of the batches says that ``patience`` (in seconds)
+    would run out, a member is refused at once, and after so long in the queue as well.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is an option
         self,
         serve: Callable[[Sequence[Member]], Sequence[Outcome | Exception]],
         *,
         queue: int,
+        patience: float = math.inf,
         largest: int = 200,
         common: tuple[type[Exception], ...] = (),
         notice: Callable[[Sequence[object], float], None] = _unnoticed,
     ) -> None:
-        """Let ``queue`` members wait; take up to ``largest`` into one batch.
+        """Let ``queue`` members wait, for ``patience`` seconds; take up to ``largest`` into one batch.
 
         ``notice`` is told of each batch: the outcomes, and how many seconds its first member had waited.
         """
         self.counters = Counters()
         self._serve = serve
         self._queue = queue
+        self._patience = patience
+        self._pace = Pace()
+        self._timer: asyncio.TimerHandle | None = None
         self._largest = largest
         self._common = common
         self._notice = notice
@@ -100,19 +109,34 @@ class GroupCommit(Generic[Member, Outcome]):
         """Wait for the outcome of ``member``; whoever stops waiting is served all the same.
 
         Raises:
-            Overloaded: as many wait as may.
+            Overloaded: as many wait as may, or the wait is too long.
             Exception: whatever ``serve`` refuses the member with.
 
         """
-        full = self._worker is not None and len(self._waiting) >= self._queue
+        wait = 0.0
+        if self._worker is not None:
+            wait = (1 + len(self._waiting) // self._largest) * self._pace.seconds
+        full = self._worker is not None and (len(self._waiting) >= self._queue or wait > self._patience)
         if self._closed or full:
             self.counters.refused += 1
-            raise Overloaded
+            raise Overloaded(wait=wait)
         answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(member, answer, time.perf_counter()))
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
+        elif self._timer is None and self._patience < math.inf:
+            self._timer = asyncio.get_running_loop().call_later(self._patience, self._refuse_late)
         return await answer
+
+    def _refuse_late(self) -> None:
+        """Refuse those who have waited for too long, and come again for the next."""
+        self._timer = None
+        now = time.perf_counter()
+        while self._waiting and (left := self._waiting[0].since + self._patience - now) <= 0:
+            self.counters.refused += 1
+            _answer(self._waiting.popleft(), Overloaded(wait=self._patience))
+        if self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(left, self._refuse_late)
 
     async def _work(self) -> None:
         """Serve batch after batch until nobody waits."""
@@ -121,14 +145,19 @@ class GroupCommit(Generic[Member, Outcome]):
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest))]
                 longest_wait = self._count(batch)
                 members = [entry.member for entry in batch]
+                began = time.perf_counter()
                 outcomes = await asyncio.get_running_loop().run_in_executor(
                     self._thread, self._outcomes, members
                 )
+                self._pace.note(time.perf_counter() - began)
                 for entry, outcome in zip(batch, outcomes, strict=True):
                     _answer(entry, outcome)
                 self._notice(outcomes, longest_wait)
         finally:
             self._worker = None
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
 
     def _outcomes(self, members: Sequence[Member]) -> Sequence[Outcome | Exception]:
         try:
@@ -180,6 +209,9 @@ class SharedReads(Generic[Key, Found]):
     A reader shares the next look, never the one that is under way: what is found was looked up after the
     reader asked, so it holds all that was committed until then. Nothing is kept once it is handed over, so
     nothing can be stale. A lone reader waits for nobody, and a slow key holds up no other.
+
+    Nobody waits in vain: a look that has not begun ``patience`` seconds after the first reader asked for it
+    is not taken, and all who wait for it are refused.
     """
 
     def __init__(
@@ -187,14 +219,16 @@ class SharedReads(Generic[Key, Found]):
         look: Callable[[Key], Awaitable[Found]],
         *,
         queue: int,
+        patience: float = math.inf,
         notice: Callable[[int], None] = _unnoticed,
     ) -> None:
-        """Let ``queue`` readers wait for others' looks, at whatever keys.
+        """Let ``queue`` readers wait for others' looks, at whatever keys, ``patience`` seconds for one.
 
         ``notice`` is told of each look by how many readers it is shared.
         """
         self._look = look
         self._queue = queue
+        self._patience = patience
         self._notice = notice
         self._next: dict[Key, _Look[Found]] = {}
         self._flights: dict[Key, asyncio.Task[None]] = {}
@@ -204,7 +238,7 @@ class SharedReads(Generic[Key, Found]):
         """Return what ``key`` is now; whoever stops waiting stops nobody else.
 
         Raises:
-            Overloaded: as many wait as may.
+            Overloaded: as many wait as may, or the wait was too long.
             Exception: whatever ``look`` raises, to all who shared it.
 
         """
@@ -214,6 +248,9 @@ class SharedReads(Generic[Key, Found]):
             raise Overloaded
         if look is None:
             look = self._next[key] = _Look(asyncio.get_running_loop().create_future())
+            if not first and self._patience < math.inf:
+                timer = asyncio.get_running_loop().call_later(self._patience, self._give_up, key, look)
+                look.found.add_done_callback(lambda _: timer.cancel())
         look.readers += 1
         if first:
             self._flights[key] = asyncio.create_task(self._fly(key))
@@ -223,6 +260,13 @@ class SharedReads(Generic[Key, Found]):
             return await asyncio.shield(look.found)
         finally:
             self.waiting -= 1
+
+    def _give_up(self, key: Key, look: _Look[Found]) -> None:
+        """Refuse all who wait for a look that has not begun."""
+        if self._next.get(key) is look:
+            del self._next[key]
+            look.found.set_exception(Overloaded(wait=self._patience))
+            look.found.exception()  # They may all have gone, and then nobody would have asked for it.
 
     async def _fly(self, key: Key) -> None:
         """Look ``key`` up for all who wait for it, and again for those who have come meanwhile."""

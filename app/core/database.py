@@ -1,21 +1,32 @@
 """The database: one unit of work per request, let in only when a connection and a thread are free."""
 
+import logging
+import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, cast
 
 from anyio import CancelScope, to_thread
+from psycopg2.errors import IdleInTransactionSessionTimeout, LockNotAvailable, ReadOnlySqlTransaction
+from psycopg2.extensions import STATUS_READY
 from sqlalchemy import Engine, ExceptionContext, QueuePool, create_engine, event, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app.core.exceptions import ReadOnlyDatabase
-from app.core.gate import Gate
+from app.core.gate import Gate, Lane, Leaving
 
-READ_ONLY_TRANSACTION = "25006"
+POOL_SECONDS = 5.0
+DOWNLOADS_AT_ONCE = 20
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Member = TypeVar("Member")
 Outcome = TypeVar("Outcome")
+Taken_contra = TypeVar("Taken_contra", contravariant=True)
+Given_co = TypeVar("Given_co", covariant=True)
 
 
 class Database(Session):
@@ -25,30 +36,70 @@ class Database(Session):
     """
 
 
+class Decision(Protocol[Taken_contra, Given_co]):
+    """How a batch is decided; ``wait`` says whether for rows that others hold."""
+
+    def __call__(
+        self, db: Database, members: Sequence[Taken_contra], /, *, wait: bool = True
+    ) -> Sequence[Given_co]:
+        """Return what comes of each member, in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long, in seconds, a request waits for its turn, and its transaction may take before it is ended."""
+
+    queue: float = math.inf
+    statement: float = 10
+    lock: float = 3
+    idle: float = 30
+
+    @property
+    def sql(self) -> str:
+        """Return what sets them for one transaction, and for no longer: a pooler may stand in between."""
+        named = {
+            "statement_timeout": self.statement,
+            "lock_timeout": self.lock,
+            "idle_in_transaction_session_timeout": self.idle,
+        }
+        return "".join(f"SET LOCAL {name} = {round(value * 1_000)}; " for name, value in named.items())
+
+
 class Store:
     """The connections to one PostgreSQL, and the only place where transactions begin and end."""
 
     def __init__(
-        self, url: str, *, pool_size: int, queue_size: int, group_commits: int = 0, echo: bool = False
+        self,
+        url: str,
+        *,
+        pool_size: int,
+        queue_size: int,
+        group_commits: int = 0,
+        limits: TimeLimits | None = None,
     ) -> None:
         """Keep up to ``pool_size`` connections to ``url``; let ``queue_size`` requests wait for one.
 
-        Each of ``group_commits`` has one of its own beside them.
+        Each of ``group_commits`` has one of its own beside them. Without ``limits`` a request waits, and its
+        transaction takes, as long as it likes.
         """
         self.engine: Engine = create_engine(
             url,
             pool_size=pool_size + group_commits,
             max_overflow=0,
+            pool_timeout=POOL_SECONDS,
             pool_pre_ping=True,
-            echo=echo,
             hide_parameters=True,
             connect_args={"connect_timeout": 5, "application_name": "mis-eventos"},
         )
-        event.listen(self.engine, "handle_error", _refuse_read_only)
         self.units: sessionmaker[Database] = sessionmaker(
             self.engine, class_=Database, expire_on_commit=False
         )
-        self.gate = Gate(pool_size, queue_size)
+        event.listen(self.engine, "handle_error", _tell_trouble, retval=True)
+        if limits is not None:
+            _limit(self.engine, limits)
+        patience = limits.queue if limits else math.inf
+        self.gate = Gate(pool_size, queue_size, patience)
+        self.downloads = Gate(DOWNLOADS_AT_ONCE, queue_size, patience)
 
     @property
     def connections_in_use(self) -> int:
@@ -56,14 +107,16 @@ class Store:
         return cast("QueuePool", self.engine.pool).checkedout()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Database]:
+    async def transaction(
+        self, lane: Lane = Lane.PUBLIC, leaving: Leaving | None = None
+    ) -> AsyncIterator[Database]:
         """Run one unit of work for the event loop: commit at the end, or leave no trace.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded: too many wait already, or the wait was too long.
 
         """
-        async with self.gate:
+        async with self.gate.place(lane, leaving):
             db = self.units()
             try:
                 yield db
@@ -90,22 +143,34 @@ class Store:
             with self.units(bind=connection) as db:
                 yield db
 
-    def serving(
-        self, decide: Callable[[Database, Sequence[Member]], Sequence[Outcome]]
-    ) -> Callable[[Sequence[Member]], Sequence[Outcome]]:
-        """Let ``decide`` serve many members at once, in one transaction, for a group commit."""
+    def serving(self, decide: Decision[Member, Outcome]) -> Callable[[Sequence[Member]], Sequence[Outcome]]:
+        """Let ``decide`` serve many members at once, in one transaction, for a group commit.
+
+        Where a row that they need is held by somebody for too long, the others are served without waiting.
+        """
+
+        def attempt(members: Sequence[Member], *, wait: bool) -> Sequence[Outcome]:
+            with self.job() as db:
+                return decide(db, members, wait=wait)
 
         def serve(members: Sequence[Member]) -> Sequence[Outcome]:
-            with self.job() as db:
-                return decide(db, members)
+            try:
+                return attempt(members, wait=True)
+            except OperationalError as error:
+                if not isinstance(error.orig, LockNotAvailable):
+                    raise
+                logger.warning("a batch of %d met a row that somebody holds", len(members))
+                return attempt(members, wait=False)
 
         return serve
 
-    async def run(self, work: Callable[[Database], T]) -> T:
+    async def run(
+        self, work: Callable[[Database], T], *, lane: Lane = Lane.PUBLIC, leaving: Leaving | None = None
+    ) -> T:
         """Run ``work`` in a short transaction of its own, in one thread, and return what it returns.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded: too many wait already, or the wait was too long.
 
         """
 
@@ -113,7 +178,7 @@ class Store:
             with self.job() as db:
                 return work(db)
 
-        async with self.gate:
+        async with self.gate.place(lane, leaving):
             return await to_thread.run_sync(do)
 
     async def chore(self, work: Callable[[Database], object]) -> None:
@@ -146,11 +211,44 @@ def takes_writes(engine: Engine) -> bool:
         return bool(connection.scalar(text("SELECT current_setting('transaction_read_only') = 'off'")))
 
 
-def _refuse_read_only(context: ExceptionContext) -> None:
-    if getattr(context.original_exception, "pgcode", None) == READ_ONLY_TRANSACTION:
+def _limit(engine: Engine, limits: TimeLimits) -> None:
+    """Set ``limits`` for each transaction of ``engine``, with its first statement and no round trip more."""
+
+    def begins(cursor: Any) -> bool:
+        return cursor.connection.status == STATUS_READY and not cursor.connection.autocommit
+
+    def execute(cursor: Any, statement: str, parameters: Any, _: Any) -> bool:
+        if not begins(cursor):
+            return False
+        # The driver sends both as one message, and what it returns is the answer to the last.
+        cursor.execute(limits.sql + statement, parameters)
+        return True
+
+    def execute_bare(cursor: Any, statement: str, context: Any) -> bool:
+        return execute(cursor, statement, None, context)
+
+    def begin_many(cursor: Any, *_: Any) -> None:
+        if begins(cursor):
+            cursor.execute(limits.sql)
+
+    event.listen(engine, "do_execute", execute)
+    event.listen(engine, "do_execute_no_params", execute_bare)
+    event.listen(engine, "do_executemany", begin_many)
+
+
+def _tell_trouble(context: ExceptionContext) -> OperationalError | None:
+    """Tell trouble with the database from a fault of ours where the driver does not."""
+    error = context.original_exception
+    if isinstance(error, ReadOnlySqlTransaction):
         # After a failover the pool's connections lead to what is a standby now: open new ones.
         context.is_disconnect = True
         raise ReadOnlyDatabase
+    lost = context.is_disconnect or isinstance(error, IdleInTransactionSessionTimeout)
+    if context.is_pre_ping or not lost:
+        return None
+    return OperationalError(
+        context.statement, context.parameters, error, hide_parameters=True, connection_invalidated=True
+    )
 
 
 def _commit(db: Database) -> None:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from app.core import conditional
+from app.core.gate import Threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,25 @@ class Document:
         return conditional.tag(0, self.state.encode())
 
 
+class _Unwritten(Response):
+    """A document that is written once its transaction has ended, in its turn among those being written."""
+
+    def __init__(self, document: Document, headers: dict[str, str]) -> None:
+        super().__init__(media_type=document.media_type, headers=headers)
+        self._document = document
+        self._given = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Write the document and send it."""
+        body = await _paperwork(scope).run(self._document.write)
+        await Response(body, self.status_code, self._given, self.media_type)(scope, receive, send)
+
+
+def _paperwork(scope: Scope) -> Threads:
+    found: Threads = scope["app"].state.paperwork
+    return found
+
+
 def document_response(document: Document, known: str | None) -> Response:
     """Send ``document``, or 304 to who names its tag in ``known``, an If-None-Match."""
     had = conditional.known(document.tag, known)
@@ -36,4 +57,4 @@ def document_response(document: Document, known: str | None) -> Response:
     }
     if had is not None:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(document.write(), media_type=document.media_type, headers=headers)
+    return _Unwritten(document, headers)

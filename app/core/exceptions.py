@@ -55,9 +55,13 @@ person can act on and the members that a program can. What each means to a clien
 ``docs/problems.md``.
 """
 
+import math
+import random
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
+
+LONGEST_WAIT = 30.0
 
 
 class Problem(Exception):  # noqa: N818 - these are states to report, not errors of ours
@@ -66,7 +70,7 @@ class Problem(Exception):  # noqa: N818 - these are states to report, not errors
     status: ClassVar[int] = 400
     title: ClassVar[str] = "The request cannot be served"
     default_detail: ClassVar[str] = "Check the request against the API's documentation and send it again."
-    headers: ClassVar[Mapping[str, str]] = {}
+    headers: Mapping[str, str] = {}
 
     def __init__(self, detail: str | None = None, **members: Any) -> None:
         """Say what is wrong and what to do (``detail``), with typed ``members`` for programs."""
@@ -108,7 +112,7 @@ class Unauthorized(Problem):
     status = 401
     title = "Sign in first"
     default_detail = "Sign in and send the token in the Authorization header, as 'Bearer <token>'."
-    headers: ClassVar[Mapping[str, str]] = {"WWW-Authenticate": "Bearer"}
+    headers: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
 class BadCredentials(Unauthorized):
@@ -272,7 +276,7 @@ class RequestInProgress(Conflict):
     default_detail = (
         "A request with this Idempotency-Key is being served. Ask again in a moment for its answer."
     )
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+    headers: Mapping[str, str] = {"Retry-After": "1"}
 
 
 class RoomInUse(Conflict):
@@ -440,7 +444,13 @@ class Overloaded(Problem):
     status = 503
     title = "Too busy"
     default_detail = "More requests are waiting than can be served soon. Try again in a moment."
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "1"}
+
+    def __init__(self, detail: str | None = None, *, wait: float = 0.0, **members: Any) -> None:
+        """Send the caller away for about ``wait`` seconds, and not everybody for as long."""
+        super().__init__(detail, **members)
+        # Those who were turned away together would come back together.
+        seconds = math.ceil(min(wait, LONGEST_WAIT) * random.uniform(1, 2))  # noqa: S311 - nothing secret
+        self.headers = {"Retry-After": str(max(1, seconds))}
 
 
 class Unavailable(Problem):
@@ -449,7 +459,7 @@ class Unavailable(Problem):
     status = 503
     title = "Not available now"
     default_detail = "The database did not answer. Nothing was changed; try again in a moment."
-    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "2"}
+    headers: Mapping[str, str] = {"Retry-After": "2"}
 
 
 class NotMigrated(Unavailable):

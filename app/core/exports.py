@@ -1,5 +1,6 @@
 """Long downloads: read in chunks by key, each in a short transaction of its own, and sent as they come."""
 
+import asyncio
 import csv
 import io
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -10,9 +11,14 @@ from functools import partial
 from starlette.responses import StreamingResponse
 
 from app.core.database import Database, Store
+from app.core.exceptions import Overloaded
 
 FORMULA_STARTS = (*"=+-@", *"\t\r\n", *"\uff1d\uff0b\uff0d\uff20")
 """What makes a formula of a cell in some spreadsheet; the last four are the first four in full width."""
+
+SECONDS_BETWEEN_TRIES = 0.5
+
+Rows = Sequence[tuple[int, Sequence[object]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,7 @@ class Export:
 
     filename: str
     columns: Sequence[str]
-    after: Callable[[Database, int], Sequence[tuple[int, Sequence[object]]]]
+    after: Callable[[Database, int], Rows]
 
 
 def csv_response(store: Store, export: Export) -> StreamingResponse:
@@ -39,12 +45,21 @@ def csv_response(store: Store, export: Export) -> StreamingResponse:
 async def _chunks(store: Store, export: Export) -> AsyncIterator[str]:
     yield _lines([export.columns])
     key = 0
-    while rows := await store.run(partial(_next, export, key)):
+    while rows := await _patiently(store, partial(_next, export, key)):
         yield _lines(row for _, row in rows)
         key = rows[-1][0]
 
 
-def _next(export: Export, key: int, db: Database) -> Sequence[tuple[int, Sequence[object]]]:
+async def _patiently(store: Store, work: Callable[[Database], Rows]) -> Rows:
+    # It has been let in and has sent its beginning: now it cannot be refused, but it can be slow.
+    while True:
+        try:
+            return await store.run(work)
+        except Overloaded:
+            await asyncio.sleep(SECONDS_BETWEEN_TRIES)
+
+
+def _next(export: Export, key: int, db: Database) -> Rows:
     return export.after(db, key)
 
 

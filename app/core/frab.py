@@ -3,13 +3,15 @@
 Both say the same: a conference has days, a day has rooms, and a room has events, which are sessions here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError, SubElement, indent, tostring
+from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, indent, tostring
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import DefusedXMLParser
 
+MOST_PARTS = 150_000
+MOST_NAMED = 30_000
 ATTRIBUTES = ("id", "guid")
 OF_A_CONFERENCE = ("acronym", "title", "start", "end", "days", "timeslot_duration", "time_zone_name")
 
@@ -58,17 +60,36 @@ def _fill(element: Element, values: Mapping[str, Any], names: Iterable[str]) -> 
         SubElement(element, name).text = str(values[name])
 
 
+class _Tree(TreeBuilder):
+    """A tree that stops growing, because a strange body may be all elements and no schedule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> Element:
+        """Begin an element; it counts as one, and each of its attributes."""
+        self._parts += 1 + len(attrs)
+        if self._parts > MOST_PARTS:
+            raise NotAScheduleError(f"it has more than {MOST_PARTS:,} elements and attributes")
+        return super().start(tag, attrs)
+
+
 def read_xml(text: bytes) -> dict[str, Any]:
     """Return the schedule in XML ``text`` in the form that it has as JSON, with what is missing left out.
 
     Raises:
-        NotAScheduleError: it is not well-formed, has a document type, or is of something else.
+        NotAScheduleError: it is not well-formed, has a document type, is too large or of something else.
 
     """
+    parser = DefusedXMLParser(target=_Tree(), forbid_dtd=True)
     try:
-        root = fromstring(text, forbid_dtd=True)
+        parser.feed(text)
+        root = parser.close()
     except DefusedXmlException:
         raise NotAScheduleError("a document type is not read, with entities or without") from None
+    except NotAScheduleError:
+        raise
     except (ParseError, LookupError, ValueError) as error:
         raise NotAScheduleError(f"this is not well-formed XML ({error})") from None
     if root.tag != "schedule":
@@ -93,3 +114,37 @@ def _talk(event: Element) -> dict[str, Any]:
         {**person.attrib, "public_name": person.text or ""} for person in event.iterfind("persons/person")
     ]
     return {**event.attrib, **{child.tag: child.text or "" for child in event}, "persons": persons}
+
+
+def ensure_modest(document: Any) -> None:
+    """See that a schedule, as JSON and not yet looked at, names no more than can be looked at.
+
+    Raises:
+        NotAScheduleError: it names too many days, rooms, sessions and people, in whatever shape.
+
+    """
+    named = 0
+    for names in _names(document):
+        named += len(names)
+        if named > MOST_NAMED:
+            raise NotAScheduleError(f"it names more than {MOST_NAMED:,} days, rooms, sessions and people")
+
+
+def _names(document: Any) -> Iterator[Sequence[Any]]:
+    days = _list(_member(_member(_member(document, "schedule"), "conference"), "days"))
+    yield days
+    for day in days:
+        rooms = _member(day, "rooms")
+        named = list(rooms.values()) if isinstance(rooms, dict) else []
+        yield named
+        for talks in map(_list, named):
+            yield talks
+            yield from (_list(_member(talk, "persons")) for talk in talks)
+
+
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from psycopg2.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
@@ -68,6 +69,11 @@ PROBLEM_SCHEMA = {
 
 DATABASE_TROUBLE: tuple[type[Exception], ...] = (OperationalError, PoolTimeout)
 """What is raised when the database does not answer; it meets every request alike."""
+
+GAVE_UP = (LockNotAvailable, QueryCanceled)
+TOOK_TOO_LONG = (
+    "It took too long, or somebody else was changing the same. Nothing was changed; try again in a moment."
+)
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -169,23 +175,27 @@ def install_problem_handlers(app: FastAPI, explain: Callable[[IntegrityError], P
             raise error
         return problem_response(refusal)
 
-    async def on_database_trouble(_: Request, error: Exception) -> Response:
-        logger.error("the database did not answer", exc_info=error)
-        return problem_response(Unavailable())
-
     for kind, handler in (
         (Problem, on_problem),
         (RequestValidationError, on_malformed),
         (HTTPException, on_http_exception),
         (IntegrityError, on_violation),
         (StaleDataError, _on_lost_race),
-        *((kind, on_database_trouble) for kind in DATABASE_TROUBLE),
+        *((kind, _on_database_trouble) for kind in DATABASE_TROUBLE),
     ):
         app.add_exception_handler(kind, handler)
 
 
 async def _on_lost_race(_: Request, __: Exception) -> Response:
     return problem_response(Conflict())
+
+
+async def _on_database_trouble(_: Request, error: Exception) -> Response:
+    if isinstance(getattr(error, "orig", None), GAVE_UP):
+        logger.warning("a time limit ended a transaction", exc_info=error)
+        return problem_response(Unavailable(TOOK_TOO_LONG))
+    logger.error("the database did not answer", exc_info=error)
+    return problem_response(Unavailable())
 
 
 def _methods(request: Request) -> list[str]:

@@ -2,6 +2,7 @@
 
 import binascii
 import hmac
+import math
 import warnings
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
@@ -67,10 +68,10 @@ class ProvenPassword:
 class Hashing:
     """Hash on a few threads of its own, so that a storm of logins holds no connection and no other thread."""
 
-    def __init__(self, threads: int, queue: int) -> None:
-        """Use ``threads`` at once; let ``queue`` requests wait for one."""
+    def __init__(self, threads: int, queue: int, patience: float = math.inf) -> None:
+        """Use ``threads`` at once; let ``queue`` requests wait for one, for ``patience`` seconds each."""
         self._hasher = PasswordHasher()
-        self._gate = Gate(threads, queue)
+        self._gate = Gate(threads, queue, patience)
         self._threads = CapacityLimiter(threads)
 
     @property

@@ -102,6 +102,10 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(1_048_576, ge=1_024, le=104_857_600)
     db_pool_size: int = Field(10, ge=1, le=200)
     db_queue_size: int = Field(1_000, ge=0, le=100_000)
+    queue_timeout: float = Field(5, gt=0, le=300)
+    statement_timeout: float = Field(10, ge=0.1, le=3_600)
+    lock_timeout: float = Field(3, ge=0.1, le=3_600)
+    idle_transaction_timeout: float = Field(30, ge=1, le=3_600)
     hashing_threads: int = Field(2, ge=1, le=64)
     drain_seconds: int = Field(0, ge=0, le=300)
     metrics_enabled: bool = False

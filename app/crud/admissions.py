@@ -77,8 +77,9 @@ _DOORS = (
     )
     .where(Event.id == func.any(IDS), Event.deleted_at.is_(None))
     .order_by(Event.id)
-    .with_for_update(key_share=True)
 )
+_HELD_DOORS = _DOORS.with_for_update(key_share=True)
+_FREE_DOORS = _DOORS.with_for_update(key_share=True, skip_locked=True)
 
 _ACCOUNTS = select(User.id, User.email, User.token_version).where(User.id == func.any(IDS), User.is_active)
 _HELD_ACCOUNTS = _ACCOUNTS.order_by(User.id).with_for_update(key_share=True)
@@ -132,14 +133,17 @@ _OVERLAPS = (
 )
 
 
-def lock_doors(db: Database, event_ids: Collection[int]) -> tuple[dict[int, Doors], datetime | None]:
+def lock_doors(
+    db: Database, event_ids: Collection[int], *, wait: bool = True
+) -> tuple[dict[int, Doors], datetime | None]:
     """Return events by id and the time by the database's clock, and keep their places until the end.
 
     The rows are locked in the order of their ids, as everywhere, so that no two batches wait for each
-    other. Sessions may still be planned meanwhile.
+    other. Sessions may still be planned meanwhile. Without ``wait``, events that others hold are left out.
     """
     now, doors = None, {}
-    for now, *facts in db.execute(_DOORS, {"ids": sorted(event_ids)}):  # noqa: B007 - every row says the same
+    locked = db.execute(_HELD_DOORS if wait else _FREE_DOORS, {"ids": sorted(event_ids)})
+    for now, *facts in locked:  # noqa: B007 - every row says the same
         door = Doors(*facts)
         doors[door.id] = door
     return doors, now

@@ -59,8 +59,9 @@ _EVENTS = (
         Event.deleted_at.is_(None),
     )
     .order_by(Event.id)
-    .with_for_update(key_share=True, of=Event)
 )
+_HELD_EVENTS = _EVENTS.with_for_update(key_share=True, of=Event)
+_FREE_EVENTS = _EVENTS.with_for_update(key_share=True, of=Event, skip_locked=True)
 
 _SESSIONS = (
     select(
@@ -73,8 +74,9 @@ _SESSIONS = (
     )
     .where(Session.id == func.any(IDS), Session.deleted_at.is_(None))
     .order_by(Session.id)
-    .with_for_update(key_share=True)
 )
+_HELD_SESSIONS = _SESSIONS.with_for_update(key_share=True)
+_FREE_SESSIONS = _SESSIONS.with_for_update(key_share=True, skip_locked=True)
 
 _pairs = as_table(events=Integer, users=Integer)
 _REGISTERED = select(Registration.event_id, Registration.user_id).join(
@@ -107,16 +109,20 @@ _ADD = (
 )
 
 
-def lock_doors(db: Database, session_ids: Collection[int]) -> dict[int, SessionDoors]:
+def lock_doors(db: Database, session_ids: Collection[int], *, wait: bool = True) -> dict[int, SessionDoors]:
     """Return sessions by id, as they are by the database's clock, and keep their seats until the end.
 
     Their events are locked first, like for a registration: nobody gains or loses a place there meanwhile.
+    Without ``wait``, sessions that others hold, or whose event they hold, are left out.
     """
     ids = {"ids": sorted(session_ids)}
-    statuses = {event.id: event.status for event in db.execute(_EVENTS, ids)}
+    events = db.execute(_HELD_EVENTS if wait else _FREE_EVENTS, ids)
+    statuses = {event.id: event.status for event in events}
     return {
         key: SessionDoors(key, event_id, start_at, end_at, is_over, free, statuses[event_id])
-        for key, event_id, start_at, end_at, is_over, free in db.execute(_SESSIONS, ids)
+        for key, event_id, start_at, end_at, is_over, free in db.execute(
+            _HELD_SESSIONS if wait else _FREE_SESSIONS, ids
+        )
         if event_id in statuses
     }
 
@@ -151,7 +157,7 @@ def add_all(db: Database, seated: Sequence[Seated]) -> list[Row[int, int, int, i
 
 def lock_held(db: Database, session_id: int, user_id: int) -> Seat | None:
     """Return someone's seat in a session, and keep the seats there as they are until the end."""
-    db.execute(_SESSIONS, {"ids": [session_id]})
+    db.execute(_HELD_SESSIONS, {"ids": [session_id]})
     return db.scalar(select(Seat).where(Seat.session_id == session_id, Seat.user_id == user_id, HELD))
 
 

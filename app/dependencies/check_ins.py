@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request, Response, status
 
 from app.core.exceptions import Problem
+from app.core.gate import Lane
 from app.core.problems import problem_response
 from app.dependencies.idempotency import OnceRoute
 from app.dependencies.straight import Decided, PlainAnswer
@@ -13,7 +14,7 @@ from app.schemas.check_ins import CheckInRead
 
 
 class DoorRoute(OnceRoute):
-    """Answer a refusal that was decided, and let the request's transaction be committed.
+    """Go before the public, and let the transaction of a refusal that was decided be committed.
 
     A problem that is raised the usual way goes through the transaction and undoes it. This one ends here,
     inside, past the keeper of idempotency keys, who remembers successes only.
@@ -24,6 +25,7 @@ class DoorRoute(OnceRoute):
         serve = super().get_route_handler()
 
         async def serve_at_the_door(request: Request) -> Response:
+            request.state.lane = Lane.DOOR
             try:
                 return await serve(request)
             except Decided as decided:

@@ -1,11 +1,13 @@
 """The unit of work of a request."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
 
 from app.core.database import Database, Store
+from app.core.gate import Lane
 
 
 async def store(request: Request) -> Store:
@@ -20,9 +22,9 @@ StoreOfApp = Annotated[Store, Depends(store)]
 class Transaction:
     """The transaction of a request."""
 
-    async def __call__(self, store: StoreOfApp) -> AsyncIterator[Database]:
-        """Open a transaction for the request and commit it before the answer leaves."""
-        async with store.transaction() as db:
+    async def __call__(self, request: Request, store: StoreOfApp) -> AsyncIterator[Database]:
+        """Open a transaction for the request, in its lane, and commit it before the answer leaves."""
+        async with store.transaction(lane(request), partial(hung_up, request)) as db:
             yield db
 
     def read_plain(self, *_: object) -> bool:
@@ -32,6 +34,27 @@ class Transaction:
     def read_within(self, db: Database, _: object) -> Database:
         """Hand over the transaction that a plain request has already."""
         return db
+
+
+def lane(request: Request) -> Lane:
+    """Return where the request waits for its turn."""
+    found: Lane = getattr(request.state, "lane", Lane.PUBLIC)
+    return found
+
+
+async def hung_up(request: Request) -> None:
+    """Return once the client has gone; call it when the body has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def download(store: StoreOfApp) -> AsyncIterator[Store]:
+    """Lend the store to a download until all of it was sent; only so many are under way at once."""
+    async with store.downloads:
+        yield store
+
+
+StoreForDownload = Annotated[Store, Depends(download)]
 
 
 transaction = Transaction()

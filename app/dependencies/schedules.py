@@ -1,36 +1,39 @@
 """A schedule in a body, in either of its formats, read before the request's transaction begins."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
-from starlette.concurrency import run_in_threadpool
+from pydantic_core import from_json
 
 from app.core.exceptions import InvalidRequest, UnsupportedMediaType
-from app.core.frab import NotAScheduleError, read_xml
+from app.core.frab import NotAScheduleError, ensure_modest, read_xml
+from app.core.gate import Threads
 from app.dependencies.auth import TokenClaims
 from app.schemas.schedules import ScheduleFile
 
 MOST_FAULTS = 100
 
 
-def _from_xml(body: bytes) -> ScheduleFile:
-    try:
-        return ScheduleFile.model_validate(read_xml(body))
-    except NotAScheduleError as error:
-        raise InvalidRequest(f"The body is no schedule: {error}.") from None
-
-
-READERS: dict[str, Callable[[bytes], ScheduleFile]] = {
-    "application/json": ScheduleFile.model_validate_json,
-    "application/xml": _from_xml,
-    "text/xml": _from_xml,
+READERS: dict[str, Callable[[bytes], Any]] = {
+    "application/json": from_json,
+    "application/xml": read_xml,
+    "text/xml": read_xml,
 }
 
 
-async def schedule_file(request: Request, _: TokenClaims) -> ScheduleFile:
+async def paperwork(request: Request) -> Threads:
+    """Hand over the threads that read and write long documents."""
+    found: Threads = request.app.state.paperwork
+    return found
+
+
+Paperwork = Annotated[Threads, Depends(paperwork)]
+
+
+async def schedule_file(request: Request, _: TokenClaims, paperwork: Paperwork) -> ScheduleFile:
     """Read the body as what its Content-Type says it is, for somebody with a token."""
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if sent not in READERS:
@@ -38,16 +41,21 @@ async def schedule_file(request: Request, _: TokenClaims) -> ScheduleFile:
             f"Send the schedule with 'Content-Type: application/json' or 'application/xml', "
             f"not '{sent or 'nothing'}'."
         )
-    return await run_in_threadpool(_read, READERS[sent], await request.body())
+    return await paperwork.run(_read, READERS[sent], await request.body())
 
 
-def _read(reader: Callable[[bytes], ScheduleFile], body: bytes) -> ScheduleFile:
+def _read(reader: Callable[[bytes], Any], body: bytes) -> ScheduleFile:
     try:
-        return reader(body)
+        document = reader(body)
+        ensure_modest(document)
+    except NotAScheduleError as error:
+        raise InvalidRequest(f"The body is no schedule: {error}.") from None
+    except ValueError as error:
+        raise InvalidRequest(f"The body is not JSON ({error}).") from None
+    try:
+        return ScheduleFile.model_validate(document)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        if faults[0]["type"] == "json_invalid":
-            raise InvalidRequest(f"The body is not JSON ({faults[0]['ctx']['error']}).") from None
         # Named like the faults of any body; in XML too, by where the same would be in JSON.
         named = [{**fault, "loc": ("body", *fault["loc"])} for fault in faults[:MOST_FAULTS]]
         raise RequestValidationError(named) from None

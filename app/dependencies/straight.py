@@ -14,7 +14,7 @@ most of them do.
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 from fastapi import Request, Response, status
@@ -25,6 +25,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 
 from app.core.database import Database, Store
+from app.dependencies.database import hung_up, lane
 
 PLAIN_ID = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 PLAIN_JSON = {"application/json", "application/json; charset=utf-8"}
@@ -116,7 +117,7 @@ class StraightRoute(APIRoute):
                 return decided.response
 
         store: Store = request.app.state.store
-        return await store.run(serve)
+        return await store.run(serve, lane=lane(request), leaving=partial(hung_up, request))
 
     def _answer(self, found: Any, answer: PlainAnswer) -> Response:
         if isinstance(found, Response):

@@ -67,13 +67,16 @@ class Look:
 class Views:
     """What the reads of an application go through, with what they share."""
 
-    def __init__(self, store: Store, *, queue: int, notice: Callable[[int], None]) -> None:
-        """Read from ``store``; let ``queue`` readers wait, and tell ``notice`` how many share a look."""
+    def __init__(self, store: Store, *, queue: int, patience: float, notice: Callable[[int], None]) -> None:
+        """Read from ``store``; let ``queue`` readers wait, for ``patience`` seconds each.
+
+        ``notice`` is told how many share a look.
+        """
         self._store = store
         self.shared: SharedReads[Look, View] = SharedReads(
-            lambda look: store.run(look.take), queue=queue, notice=notice
+            lambda look: store.run(look.take), queue=queue, patience=patience, notice=notice
         )
-        self._accounts: SharedReads[Claims, bool] = SharedReads(self._fits, queue=queue)
+        self._accounts: SharedReads[Claims, bool] = SharedReads(self._fits, queue=queue, patience=patience)
 
     async def _fits(self, claims: Claims) -> bool:
         return await self._store.run(lambda db: users.get_by_claims(db, claims)) is not None

@@ -21,7 +21,7 @@ from app.core.exports import csv_response
 from app.core.pagination import Slice
 from app.core.problems import problems
 from app.dependencies.auth import CurrentUser
-from app.dependencies.database import Db, StoreOfApp
+from app.dependencies.database import Db, StoreForDownload
 from app.dependencies.pages import paged
 from app.dependencies.paths import EventId, RegistrationId
 from app.dependencies.registrations import AtTheEntrance
@@ -145,6 +145,8 @@ def list_attendees(
         **problems(Unauthorized, Forbidden, NotFound),
     },
 )
-def export_attendees(event_id: EventId, actor: CurrentUser, db: Db, store: StoreOfApp) -> StreamingResponse:
+def export_attendees(
+    event_id: EventId, store: StoreForDownload, actor: CurrentUser, db: Db
+) -> StreamingResponse:
     """Download all of an event's registrations, to those who run it."""
     return csv_response(store, services.registrations.export_attendees(db, actor, event_id))

@@ -39,19 +39,23 @@ from app.schemas.registrations import (
 ROWS_AT_ONCE = 500
 
 
-def admit(db: Database, applications: Sequence[Application]) -> list[RegistrationMade | Problem]:
+def admit(
+    db: Database, applications: Sequence[Application], *, wait: bool = True
+) -> list[RegistrationMade | Problem]:
     """Decide in the order of arrival who gets a place, who waits, and who is refused why.
 
     Takes any number of applications for any number of events, in a number of statements that depends on
     neither. Applications of one person, or under one key, are decided as if they had come one after the
     other. Returns, in the same order, the registration made (or made before, under the same key) or one of
     ``Unauthorized``, ``NotFound``, ``RegistrationClosed``, ``AlreadyRegistered``, ``EventFull`` and
-    ``IdempotencyKeyReused``.
+    ``IdempotencyKeyReused``; without ``wait``, ``Overloaded`` for an event that somebody holds.
     """
     # The events first: whoever shares one waits here, and then sees all that was done under its lock.
-    doors, now = crud.admissions.lock_doors(db, {application.wanted_id for application in applications})
+    wanted = {application.wanted_id for application in applications}
+    doors, now = crud.admissions.lock_doors(db, wanted, wait=wait)
     pairs = {(application.wanted_id, application.claims.uid) for application in applications}
     hall = _Hall(
+        waited=wait,
         fitting=crud.admissions.list_fitting(db, {application.claims for application in applications}),
         doors=doors,
         now=now,
@@ -90,7 +94,7 @@ class _Hall(Hall[Admitted, RegistrationMade]):
             or self.now is None
             or (event.status is EventStatus.DRAFT and pair not in self.staff)
         ):
-            return NotFound("There is no such event. Check the id.")
+            return self.missing("There is no such event. Check the id.")
         if not takes_registrations(event, self.now):
             return RegistrationClosed()
         if pair in self.registered:

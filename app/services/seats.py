@@ -10,7 +10,6 @@ from app.core.database import Database
 from app.core.exceptions import (
     AgendaConflict,
     AlreadyRegistered,
-    NotFound,
     NotRegistered,
     NotRegisteredYet,
     Problem,
@@ -25,22 +24,24 @@ from app.schemas.seats import SeatRead
 from app.schemas.sessions import outline
 
 
-def take(db: Database, applications: Sequence[Application]) -> list[SeatRead | Problem]:
+def take(db: Database, applications: Sequence[Application], *, wait: bool = True) -> list[SeatRead | Problem]:
     """Decide in the order of arrival who gets a seat, and who is refused why.
 
     Takes any number of applications for any number of sessions, in a number of statements that depends on
     neither. Applications of one person, or under one key, are decided as if they had come one after the
     other. Returns, in the same order, the seat taken (or taken before, under the same key) or one of
     ``Unauthorized``, ``NotFound``, ``RegistrationClosed``, ``NotRegisteredYet``, ``AlreadyRegistered``,
-    ``SessionFull``, ``AgendaConflict`` and ``IdempotencyKeyReused``.
+    ``SessionFull``, ``AgendaConflict`` and ``IdempotencyKeyReused``; without ``wait``, ``Overloaded`` for a
+    session that somebody holds.
     """
     # The doors first: whoever shares one waits here, and then sees all that was done under its lock.
-    doors = crud.seats.lock_doors(db, {application.wanted_id for application in applications})
+    doors = crud.seats.lock_doors(db, {application.wanted_id for application in applications}, wait=wait)
     fitting = crud.admissions.lock_fitting(db, {application.claims for application in applications})
     wishes = {(application.wanted_id, application.claims.uid) for application in applications}
     pairs = {(doors[session_id].event_id, user_id) for session_id, user_id in wishes if session_id in doors}
     drafts = {door.event_id for door in doors.values() if door.event_status is EventStatus.DRAFT}
     hall = _Hall(
+        waited=wait,
         fitting=fitting,
         doors=doors,
         registered=crud.seats.list_registered(db, pairs),
@@ -78,7 +79,7 @@ class _Hall(Hall[Seated, SeatRead]):
         if session is None or (
             session.event_status is EventStatus.DRAFT and (session.event_id, user_id) not in self.staff
         ):
-            return NotFound("There is no such session. Check the id.")
+            return self.missing("There is no such session. Check the id.")
         refusal = self._refusal(session, user_id)
         if refusal is not None:
             return refusal

@@ -25,6 +25,7 @@ from app.core.migrations import upgrade
 from app.core.settings import DATA, Settings
 from app.models import Base, User
 from app.tests.factories import Factory
+from app.tests.pgbouncer import pooling
 
 SECRET = "only-for-tests-0123456789-abcdefghijklmnop"
 PREFIX = "/api/v1"
@@ -42,7 +43,10 @@ def worker() -> str:
 
 @pytest.fixture(scope="session")
 def server_url() -> Iterator[str]:
-    """Yield the address of a PostgreSQL server: TEST_DATABASE_URL, else an embedded one for the tests."""
+    """Yield the address of a PostgreSQL server: TEST_DATABASE_URL, else an embedded one for the tests.
+
+    With TEST_PGBOUNCER set, a PgBouncer in transaction mode stands in front of it.
+    """
     given = os.environ.get("TEST_DATABASE_URL")
     server: AbstractContextManager[str] = (
         nullcontext(given) if given else running(DATA / "postgres-test", settings=FORGETFUL)
@@ -50,7 +54,8 @@ def server_url() -> Iterator[str]:
     with server as address:
         url = make_url(address).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
         _sweep(url)
-        yield url
+        with pooling(url) if os.environ.get("TEST_PGBOUNCER") else nullcontext(url) as reached_at:
+            yield reached_at
 
 
 def _sweep(server_url: str) -> None:

@@ -7,6 +7,8 @@ acknowledged without them.
 import asyncio
 import os
 import signal
+import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,6 +36,7 @@ from app.tests.rush import (
 
 PEOPLE, PLACES = 300, 250
 AT_ONCE = 60
+RECOVERY_SECONDS = 20
 STRUCK_AFTER = 70
 
 # What is acknowledged before it is on disk: it waits in the server's memory until this writer wakes.
@@ -153,6 +156,24 @@ def test_a_killed_database_loses_nothing_that_was_acknowledged(data_dir: Path) -
         with running(data_dir):
             store.engine.dispose()
             check_all(server, store, people, event_id, answers)
+
+
+def test_a_restart_of_the_database_loses_nothing_and_is_survived(data_dir: Path) -> None:
+    with database(data_dir) as store, serving(url(store), workers=2) as server:
+        people = crowd(store, PEOPLE)
+        event_id = opened(store, people[0], PLACES)
+        postmaster = int((data_dir / "postmaster.pid").read_text().split()[0])
+        answers = everybody(server, people, event_id, lambda: os.kill(postmaster, signal.SIGINT))
+        until(lambda: not Path(f"/proc/{postmaster}").exists())
+        with running(data_dir):
+            began = time.monotonic()
+            until(lambda: everybody(server, people[:1], event_id)[0].status in {201, 409})
+            recovery = time.monotonic() - began
+            store.engine.dispose()
+            check_all(server, store, people, event_id, answers)
+        print(f"{Counter(answer.outcome for answer in answers)}, {recovery:.2f} s until served again")  # noqa: T201 - the figure is asked for
+        assert {201, 503} <= {answer.status for answer in answers}
+        assert recovery < RECOVERY_SECONDS
 
 
 def test_a_killed_database_without_durable_commits_loses_what_was_acknowledged(data_dir: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -185,6 +186,51 @@ def test_past_the_bound_the_answer_is_immediate(counter: Counter) -> None:
     outcomes, refused = asyncio.run(scenario())
     assert outcomes == ["first done", "m0 done", "m1 done", "m2 done"]
     assert refused == 2
+
+
+def test_whoever_has_waited_for_too_long_is_refused_while_a_batch_hangs(counter: Counter) -> None:
+    async def scenario() -> tuple[list[str | BaseException], int]:
+        async with Group(counter.serve, queue=10, patience=0.05) as group:
+            counter.shut()
+            served = asyncio.create_task(group.submit("served"))
+            await until(counter.busy.is_set)
+            early = [asyncio.create_task(group.submit(member)) for member in ("a", "b")]
+            await asyncio.sleep(0.03)
+            late = asyncio.create_task(group.submit("c"))
+            refused = await settled([*early, late])
+            assert group.waiting == 0
+            counter.open.set()
+            assert await served == "served done"
+            assert await group.submit("later") == "later done"
+            return refused, group.counters.refused
+
+    outcomes, refused = asyncio.run(scenario())
+    assert [type(outcome) for outcome in outcomes] == [Overloaded] * 3
+    assert refused == 3
+    assert counter.batches == [["served"], ["later"]]
+
+
+def test_whoever_would_wait_for_too_long_is_refused_on_arrival() -> None:
+    def slowly(members: Sequence[str]) -> list[str]:
+        time.sleep(0.1)
+        return [f"{member} done" for member in members]
+
+    async def scenario() -> float:
+        async with Group(slowly, queue=1_000, patience=0.15, largest=1) as group:
+            for _ in range(10):
+                await group.submit("a")
+            tasks = [asyncio.create_task(group.submit("b")) for _ in range(20)]
+            await asyncio.sleep(0)
+            began = asyncio.get_running_loop().time()
+            with pytest.raises(Overloaded):
+                await group.submit("too late")
+            waited = asyncio.get_running_loop().time() - began
+            assert {"b done", Overloaded} >= {
+                outcome if isinstance(outcome, str) else type(outcome) for outcome in await settled(tasks)
+            }
+            return waited
+
+    assert asyncio.run(scenario()) < 0.1
 
 
 def test_a_queue_of_none_still_serves_one_at_a_time(counter: Counter) -> None:

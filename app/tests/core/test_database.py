@@ -1,5 +1,7 @@
 """Where transactions begin and end."""
 
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import anyio
@@ -7,11 +9,12 @@ import pytest
 from anyio import to_thread
 from fastapi import Depends
 from fastapi.testclient import TestClient
+from psycopg2.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app.api import create_app
-from app.core.database import Database, Store
+from app.core.database import Database, Store, TimeLimits
 from app.core.settings import Settings
 from app.dependencies.database import Db, transaction
 from app.models import User
@@ -140,13 +143,117 @@ async def test_more_work_than_connections_is_all_done_in_turn(live: Store, live_
     narrow.close()
 
 
+# Time limits
+
+
+@pytest.fixture
+def limited(live: Store, live_url: str) -> Iterator[Store]:
+    """Yield one connection whose transactions are soon given up."""
+    store = Store(live_url, pool_size=1, queue_size=10, limits=TimeLimits(statement=0.4, lock=0.2, idle=0.3))
+    yield store
+    store.close()
+
+
+LIMITS = text(
+    "SELECT string_agg(current_setting(name), ',' ORDER BY name) FROM unnest(ARRAY["
+    "'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout']) AS name"
+)
+
+
+async def test_each_transaction_is_limited_and_no_session_is(limited: Store) -> None:
+    for _ in range(2):
+        with limited.job() as db:
+            assert db.scalar(LIMITS) == "300ms,200ms,400ms"
+            db.rollback()
+            assert db.scalar(LIMITS) == "300ms,200ms,400ms"
+        # The only connection, as the next borrower finds it.
+        with limited.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            assert connection.scalar(LIMITS) == "0,0,0"
+
+
+async def test_whatever_statement_is_the_first_it_is_limited(limited: Store) -> None:
+    with limited.engine.begin() as connection:
+        connection.exec_driver_sql("SELECT %(n)s::int", [{"n": 1}, {"n": 2}])
+        assert connection.scalar(LIMITS) == "300ms,200ms,400ms"
+    with limited.engine.begin() as connection:
+        connection.execution_options(no_parameters=True).exec_driver_sql("SELECT '%'")
+        assert connection.scalar(LIMITS) == "300ms,200ms,400ms"
+
+
+async def test_what_is_no_request_takes_as_long_as_it_likes(live: Store) -> None:
+    with live.job() as db:
+        assert db.scalar(LIMITS) == "0,0,0"
+
+
+async def test_a_statement_that_takes_too_long_is_ended(limited: Store) -> None:
+    with pytest.raises(OperationalError) as ended, limited.job() as db:
+        db.execute(text("SELECT pg_sleep(10)"))
+    assert isinstance(ended.value.orig, QueryCanceled)
+    assert (look(limited, OPEN), await limited.run(lambda db: db.scalar(text("SELECT 1")))) == (0, 1)
+
+
+async def test_nobody_waits_for_a_row_for_long(live: Store, limited: Store) -> None:
+    with live.job() as holder:
+        user = add(holder, "ana@example.com")
+        holder.commit()
+        one = text(f"SELECT id FROM users WHERE id = {user.id} FOR UPDATE")
+        holder.execute(one)
+        with pytest.raises(OperationalError) as ended, limited.job() as db:
+            db.execute(one)
+    assert isinstance(ended.value.orig, LockNotAvailable)
+    assert await limited.run(lambda db: db.scalar(one)) == user.id
+
+
+async def test_a_transaction_that_does_nothing_is_ended_and_holds_nothing(limited: Store) -> None:
+    def dawdle() -> None:
+        with limited.job() as db:
+            insert(db, "ana@example.com")
+            time.sleep(0.8)
+            assert look(limited, OPEN) == 0
+            db.scalar(text("SELECT 1"))
+
+    with pytest.raises(OperationalError) as ended:
+        dawdle()
+    assert ended.value.connection_invalidated
+    assert (emails(limited), await limited.run(lambda db: db.scalar(text("SELECT 1")))) == ([], 1)
+
+
+async def test_a_database_that_only_reads_is_trouble_and_no_fault_of_ours(limited: Store) -> None:
+    def write() -> None:
+        with limited.job() as db:
+            db.execute(text("SET TRANSACTION READ ONLY"))
+            insert(db, "ana@example.com")
+
+    with pytest.raises(OperationalError):
+        write()
+
+
 # What the client sees
 
 
 @pytest.fixture
 def client(live: Store, live_url: str) -> Any:
     """Call an application whose routes die in the middle, on real connections."""
-    app = create_app(Settings(_env_file=None, database_url=live_url, secret_key=SECRET, log_level="ERROR"))
+    app = create_app(
+        Settings(
+            _env_file=None,
+            database_url=live_url,
+            secret_key=SECRET,
+            log_level="ERROR",
+            statement_timeout=0.4,
+            lock_timeout=0.2,
+        )
+    )
+
+    def take_too_long(db: Db) -> None:
+        insert(db, "ana@example.com")
+        db.execute(text("SELECT pg_sleep(10)"))
+
+    def wait_for_a_table(db: Db) -> None:
+        insert(db, "ana@example.com")
+        with live.job() as holder:
+            holder.execute(text("LOCK TABLE events"))
+            db.execute(text("LOCK TABLE events"))
 
     def die(db: Db) -> None:
         insert(db, "ana@example.com")
@@ -168,7 +275,15 @@ def client(live: Store, live_url: str) -> Any:
         insert(db, "ana@example.com")
         insert(db, "ana@example.com")
 
-    for route in (die, lose_the_connection, lose_the_commit, break_a_rule_of_ours, take_an_address_twice):
+    for route in (
+        die,
+        lose_the_connection,
+        lose_the_commit,
+        break_a_rule_of_ours,
+        take_an_address_twice,
+        take_too_long,
+        wait_for_a_table,
+    ):
         app.add_api_route(f"/{route.__name__}", route)
     with TestClient(app) as client:
         yield client
@@ -180,6 +295,8 @@ def client(live: Store, live_url: str) -> Any:
         ("die", 500, "internal-error"),
         ("lose_the_connection", 503, "unavailable"),
         ("lose_the_commit", 503, "unavailable"),
+        ("take_too_long", 503, "unavailable"),
+        ("wait_for_a_table", 503, "unavailable"),
         ("break_a_rule_of_ours", 500, "internal-error"),
         ("take_an_address_twice", 409, "email-taken"),
     ],

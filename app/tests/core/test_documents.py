@@ -1,8 +1,15 @@
 """Documents are sent once to whoever names their tag."""
 
+from threading import get_ident
+from typing import Any
+
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from app.core.documents import Document, document_response
+from app.core.gate import Threads
 
 
 def never() -> bytes:
@@ -13,12 +20,34 @@ DOCUMENT = Document("text/plain", "state", lambda: b"text")
 TAG = DOCUMENT.tag
 
 
+def received(document: Document) -> Any:
+    """Return what a client gets that has nothing yet."""
+    app = Starlette(routes=[Route("/", lambda _: document_response(document, None))])
+    app.state.paperwork = Threads(1, 0)
+    return TestClient(app).get("/")
+
+
 def test_a_document_is_sent_with_its_tag() -> None:
-    response = document_response(DOCUMENT, None)
-    assert (response.status_code, response.body) == (200, b"text")
+    response = received(DOCUMENT)
+    assert (response.status_code, response.content) == (200, b"text")
     assert response.headers["etag"] == TAG
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
     assert response.headers["cache-control"] == "no-cache"
+
+
+def test_a_document_is_written_when_it_is_sent_and_on_a_thread_for_that() -> None:
+    wrote: list[int] = []
+
+    def write() -> bytes:
+        wrote.append(get_ident())
+        return b"text"
+
+    document = Document("text/plain", "state", write)
+    document_response(document, None)
+    assert wrote == []
+    assert received(document).text == "text"
+    assert len(wrote) == 1
+    assert wrote != [get_ident()]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import make_url
+from sqlalchemy import make_url, text
 
 from app.api import create_app
 from app.core.logging import configure_logging
@@ -105,6 +105,10 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "max_body_bytes": 1_048_576,
         "db_pool_size": 10,
         "db_queue_size": 1_000,
+        "queue_timeout": 5.0,
+        "statement_timeout": 10.0,
+        "lock_timeout": 3.0,
+        "idle_transaction_timeout": 30.0,
         "hashing_threads": 2,
         "drain_seconds": 0,
         "metrics_enabled": False,
@@ -206,6 +210,10 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
         ("DB_POOL_SIZE", "0", "input should be greater than or equal to 1"),
         ("DB_POOL_SIZE", "201", "input should be less than or equal to 200"),
         ("DB_QUEUE_SIZE", "-1", "input should be greater than or equal to 0"),
+        ("QUEUE_TIMEOUT", "0", "input should be greater than 0"),
+        ("STATEMENT_TIMEOUT", "0", "input should be greater than or equal to 0.1"),
+        ("LOCK_TIMEOUT", "0", "input should be greater than or equal to 0.1"),
+        ("IDLE_TRANSACTION_TIMEOUT", "0", "input should be greater than or equal to 1"),
         ("HASHING_THREADS", "0", "input should be greater than or equal to 1"),
         ("DRAIN_SECONDS", "-1", "input should be greater than or equal to 0"),
         ("METRICS_ENABLED", "2", "input should be a valid boolean, unable to interpret input"),
@@ -503,6 +511,27 @@ def test_past_the_pool_and_the_queue_the_service_says_it_is_too_busy(live_url: s
         assert answer.headers["retry-after"] == "1"
         assert answer.headers["content-type"] == "application/problem+json"
         assert caller.get("/api/v1/events").status_code == 200
+
+
+@turns("queue_timeout")
+def test_whoever_waits_for_longer_than_set_is_refused(live_url: str) -> None:
+    with client(DATABASE_URL=live_url, DB_POOL_SIZE="1", QUEUE_TIMEOUT="0.05") as caller:
+        store = caller.app.state.store  # type: ignore[attr-defined]
+        assert caller.portal is not None
+        with caller.portal.wrap_async_context_manager(store.gate):
+            answer = caller.get("/api/v1/events")
+        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/overloaded")
+        assert caller.get("/api/v1/events").status_code == 200
+
+
+@turns("statement_timeout", "lock_timeout", "idle_transaction_timeout")
+def test_a_transaction_is_limited_as_set(live_url: str) -> None:
+    limits = {"STATEMENT_TIMEOUT": "1.5", "LOCK_TIMEOUT": "0.5", "IDLE_TRANSACTION_TIMEOUT": "7"}
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    with client(DATABASE_URL=live_url, **limits) as caller:
+        store = caller.app.state.store  # type: ignore[attr-defined]
+        with store.job() as db:
+            assert [db.scalar(text(f"SHOW {name}")) for name in names] == ["1500ms", "500ms", "7s"]
 
 
 @turns("hashing_threads")

@@ -149,3 +149,21 @@ def test_past_the_bound_a_reader_is_refused_at_once() -> None:
         assert await reads.get("a") == ""
 
     run(scenario())
+
+
+def test_whoever_waits_too_long_for_a_look_to_begin_is_refused() -> None:
+    async def scenario() -> None:
+        shelf = Shelf()
+        shelf.values["a"] = "one"
+        reads = SharedReads(shelf.look, queue=10, patience=0.05)
+        gate = shelf.hold("a")
+        looking = await ask(reads, "a", 1)
+        waiting = await asyncio.gather(*await ask(reads, "a", 3), return_exceptions=True)
+        assert [type(outcome) for outcome in waiting] == [Overloaded] * 3
+        # The look that has begun is not given up.
+        gate.set()
+        assert await asyncio.gather(*looking) == ["one"]
+        assert reads.waiting == 0
+        assert await reads.get("a") == "one"
+
+    run(scenario())

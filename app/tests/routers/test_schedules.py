@@ -661,11 +661,34 @@ def test_another_media_type_is_refused(me: Caller, event: Event, media: str) -> 
     assert refused(take_in(me, event, EXAMPLE, media)) == (415, "unsupported-media-type")
 
 
-def test_a_file_of_some_megabytes_is_taken_and_one_of_ten_is_not(me: Caller, event: Event) -> None:
-    padded = {**schedule(talk(event)), "more": "x" * 7_000_000}
+def test_a_file_of_some_megabytes_is_taken_and_one_of_five_is_not(me: Caller, event: Event) -> None:
+    padded = {**schedule(talk(event)), "more": "x" * 4_000_000}
     assert counts(take_in(me, event, padded)) == (1, 0, 0)
-    padded["more"] = "x" * 10_000_000
+    padded["more"] = "x" * 5_000_000
     assert refused(take_in(me, event, padded)) == (413, "content-too-large")
+
+
+END = b"</room></day></schedule>"
+HOSTILE = {
+    "days": b'{"schedule":{"conference":{"days":[' + b"1," * 2_000_000 + b"1]}}}",
+    "talks": b'{"schedule":{"conference":{"days":[{"rooms":{"a":[' + b"{}," * 1_300_000 + b"{}]}}]}}}",
+    "elements": b"<schedule>" + b"<a/>" * 1_000_000 + b"</schedule>",
+    "events": b'<schedule><conference/><day><room name="a">'
+    + b"<event/>" * 140_000
+    + b"</room></day></schedule>",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_file_that_names_too_much_is_refused_before_it_is_looked_at(
+    me: Caller, event: Event, kind: str
+) -> None:
+    began = time.process_time()
+    answer = take_in(me, event, HOSTILE[kind].decode(), JSON if kind in {"days", "talks"} else XML)
+    # Looked at in full, the worst of them would take more than a minute.
+    assert time.process_time() - began < 5
+    assert refused(answer) == (422, "invalid-request")
+    assert " more than " in answer.json()["detail"]
 
 
 def test_nobody_is_read_without_a_token(anonymous: Caller, event: Event) -> None:

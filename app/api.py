@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic import SecretStr
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import services
 from app.core import openapi
@@ -19,7 +20,7 @@ from app.core.chores import every
 from app.core.coalescing import GroupCommit
 from app.core.database import Store
 from app.core.docs import serve_docs
-from app.core.exceptions import InvalidRequest, Overloaded, Unavailable
+from app.core.exceptions import InvalidRequest, Overloaded, TooManyRequests, Unavailable
 from app.core.logging import configure_logging
 from app.core.middleware import (
     BodyLimit,
@@ -32,6 +33,7 @@ from app.core.middleware import (
     TrustedHosts,
 )
 from app.core.problems import DATABASE_TROUBLE, install_problem_handlers, problems
+from app.core.rate_limits import Limiter, RateLimits
 from app.core.security import Hashing, Tokens
 from app.core.settings import DefaultSettings, Environment, Settings, load_settings
 from app.core.startup import database_url, prepare
@@ -86,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan,
-        responses=problems(InvalidRequest, Overloaded, Unavailable),
+        responses=problems(InvalidRequest, TooManyRequests, Overloaded, Unavailable),
         generate_unique_id_function=_operation_id,
     )
     app.state.settings = settings
@@ -94,6 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings.secret_key.get_secret_value(),
         timedelta(minutes=settings.access_token_expire_minutes),
     )
+    app.state.limiter = Limiter(settings)
     _add_routes(app, settings.api_v1_prefix)
     policies = serve_docs(app, openapi_url) if openapi_url else {}
     openapi.describe_problems(app)
@@ -133,6 +136,7 @@ def _add_middleware(app: FastAPI, settings: Settings, policies: dict[str, str]) 
     if settings.gzip_enabled:
         app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=5)
         app.add_middleware(CompressedTags)
+    app.add_middleware(RateLimits, limiter=app.state.limiter, tokens=app.state.tokens)
     app.add_middleware(HeadRequests)
     app.add_middleware(
         CORSMiddleware,
@@ -140,7 +144,14 @@ def _add_middleware(app: FastAPI, settings: Settings, policies: dict[str, str]) 
         allow_credentials=True,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
+        expose_headers=[
+            "ETag",
+            "Location",
+            "RateLimit",
+            "RateLimit-Policy",
+            "Retry-After",
+            "X-Request-ID",
+        ],
     )
     app.add_middleware(TrustedHosts, allowed=settings.allow_hosts)
     app.add_middleware(
@@ -149,6 +160,8 @@ def _add_middleware(app: FastAPI, settings: Settings, policies: dict[str, str]) 
         strict_transport=settings.env is Environment.PROD,
     )
     app.add_middleware(RequestLog)
+    if settings.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies)
 
 
 @asynccontextmanager
@@ -168,6 +181,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Whoever is through the gate finds a thread at once, and a few are left for the rest.
         to_thread.current_default_thread_limiter().total_tokens = settings.db_pool_size + OTHER_THREADS
         app.state.store = store
+        stack.push_async_callback(app.state.limiter.close)
         in_groups = partial(GroupCommit, queue=settings.db_queue_size, common=DATABASE_TROUBLE)
         app.state.admissions = await stack.enter_async_context(
             in_groups(store.serving(services.registrations.admit))

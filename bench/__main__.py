@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from app.core.security import Tokens
-from bench import collapse, machine, postgres, routes, rush, schedule
+from bench import collapse, limits, machine, postgres, routes, rush, schedule
 from bench.data import World
 from bench.load import BrokenRunError
 from bench.rig import FASTEST, Report, Rig
@@ -27,6 +27,7 @@ class Suite(StrEnum):
     COLLAPSE = "collapse"
     RUSH = "rush"
     SCHEDULE = "schedule"
+    LIMITS = "limits"
 
 
 def main(  # noqa: PLR0913 - each is an option
@@ -54,7 +55,7 @@ def main(  # noqa: PLR0913 - each is an option
     console = Console(width=WIDTH, highlight=False)
     if quick:
         seconds, registrations = 1, 1_000
-    longest = seconds or max(routes.SECONDS, collapse.SECONDS, rush.SECONDS)
+    longest = seconds or max(routes.SECONDS, collapse.SECONDS, rush.SECONDS, limits.SECONDS)
     world = World(people=FASTEST * longest + 2)
     secret = secrets.token_urlsafe(48)
     tokens = list(world.tokens(Tokens(secret, timedelta(days=1))))
@@ -97,6 +98,8 @@ def _run(rig: Rig, suite: Suite, seconds: int | None, only: str | None) -> Repor
             return rush.run(rig, seconds)
         case Suite.SCHEDULE:
             return schedule.run(rig)
+        case Suite.LIMITS:
+            return limits.run(rig, seconds)
 
 
 if __name__ == "__main__":

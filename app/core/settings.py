@@ -6,10 +6,13 @@ import os
 import re
 import secrets
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from limits import parse_many
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
@@ -74,6 +77,23 @@ def _listed(value: Any) -> Any:
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 
 
+def _rate(value: str) -> str:
+    value = value.lower()
+    if value == "off":
+        return value
+    try:
+        rates = parse_many(value)
+    except ValueError:
+        rates = []
+    if len(rates) != 1 or not (rates[0].amount and rates[0].get_expiry()):
+        raise ValueError("write it as 300/minute or 10/15minutes, or off")
+    return value
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
+"""So many in so much time, in the notation of ``limits``, or ``off``."""
+
+
 class Settings(BaseSettings):
     """Everything an operator can turn; the README explains each."""
 
@@ -102,6 +122,14 @@ class Settings(BaseSettings):
     db_pool_size: int = Field(10, ge=1, le=200)
     db_queue_size: int = Field(1_000, ge=0, le=100_000)
     hashing_threads: int = Field(2, ge=1, le=64)
+    trusted_proxies: CommaSeparated = []
+    rate_limits_url: SecretStr = SecretStr("memory://")
+    rate_limit_sign_in: Rate = "300/10seconds"
+    rate_limit_account: Rate = "10/15minutes"
+    rate_limit_sign_up: Rate = "100/10seconds"
+    rate_limit_writes: Rate = "300/minute"
+    rate_limit_reads: Rate = "60000/minute"
+    rate_limit_check_ins: Rate = "3000/minute"
 
     @model_validator(mode="before")
     @classmethod
@@ -145,6 +173,27 @@ class Settings(BaseSettings):
         for host in value:
             if host != "*" and ("*" in host.removeprefix("*.") or "/" in host):
                 raise ValueError(f"'{host}' is not a host; write api.example.com, *.example.com or *")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, value: list[str]) -> list[str]:
+        for proxy in value:
+            try:
+                network = ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(
+                    f"'{proxy}' is not an address or a network; write 10.0.0.7 or 10.0.0.0/8"
+                ) from error
+            if network.prefixlen == 0:
+                raise ValueError(f"'{proxy}' is everybody, and anybody could say any address")
+        return value
+
+    @field_validator("rate_limits_url")
+    @classmethod
+    def _counted_here_or_in_redis(cls, value: SecretStr) -> SecretStr:
+        if not re.match(r"memory://$|rediss?://[^/\s]", value.get_secret_value()):
+            raise ValueError("write it as memory:// or redis://user:password@host:6379/0")
         return value
 
     @model_validator(mode="after")

@@ -1,0 +1,178 @@
+"""Suite ``limits``: what it costs to count requests, and what a storm of sign-ins does to everybody else."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from multiprocessing import get_context
+from statistics import median, quantiles
+from typing import NamedTuple
+
+import httpx
+from rich.table import Table
+
+from bench.cases import LIST, PREFIX, REGISTER_MANY, Case
+from bench.data import PASSWORD
+from bench.load import BrokenRunError
+from bench.rig import Report, Rig
+from bench.rush import Row
+from bench.service import SERVICE, WIDE, serving
+
+CLIENTS = 128
+QUICK_CLIENTS = 32
+SECONDS = 4
+ROUNDS = 3
+COUNTED = 0.9
+
+STORM_SECONDS = 20
+STORM_CLIENTS = 256
+SECONDS_BETWEEN_NEIGHBOURS = 0.25
+LONGEST_WAIT = 60.0
+OK, WRONG, REFUSED, BUSY = 200, 401, 429, 503
+
+OFF = dict.fromkeys(WIDE, "off")
+# As they are where nothing is set; the storm comes from this machine, and its neighbour from elsewhere.
+DEFAULTS = {"TRUSTED_PROXIES": "127.0.0.1"}
+NEIGHBOUR = {"X-Forwarded-For": "198.51.100.7"}
+
+
+class Answered(NamedTuple):
+    """The status of an answer, and the seconds that it took."""
+
+    status: int
+    took: float
+
+
+def run(rig: Rig, seconds: int | None = None) -> Report:
+    """Measure with limits and without in turns, then let the storm loose on either."""
+    seconds = seconds or SECONDS
+    table = Table(
+        "Measure",
+        *("limits on", "limits off", "ratio", "must be", ""),
+        title=f"limits: {CLIENTS} clients, {seconds} s each; a storm of {STORM_CLIENTS} who sign in",
+    )
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    report = Report(table)
+    try:
+        rows = [*_cost(rig, seconds), *_storm(rig)]
+    except BrokenRunError as error:
+        table.add_row("all of it", "broken")
+        report.broken.append(f"limits: {error}")
+        return report
+    for row in rows:
+        verdict = ("holds" if row.holds else "misses") if row.bound else ""
+        table.add_row(row.label, row.ours, row.other, f"{row.ratio:.2f}", row.bound, verdict)
+        if not row.holds and not rig.quick:
+            report.misses.append(f"{row.label}: {row.ratio:.2f}, not {row.bound}")
+    return report
+
+
+def _cost(rig: Rig, seconds: int) -> Iterator[Row]:
+    """Compare each case with itself, where nothing is counted."""
+    clients = QUICK_CLIENTS if rig.quick else CLIENTS
+    with ExitStack() as stack:
+        on, off = (
+            stack.enter_context(serving(SERVICE, rig.served_with._replace(settings=settings)))
+            for settings in (WIDE, OFF)
+        )
+
+        def rate(address: str, case: Case) -> float:
+            load = rig.measure(address, case, clients=clients, seconds=seconds)
+            rig.drain(load, clients)
+            return load.per_second
+
+        for case in (LIST, REGISTER_MANY):
+            pairs = []
+            for turn in range(1 if rig.quick else ROUNDS):
+                # What the machine does beside this meets both alike.
+                both = {address: rate(address, case) for address in ((on, off), (off, on))[turn % 2]}
+                pairs.append((both[on], both[off]))
+            counted, uncounted = (median(rates) for rates in zip(*pairs, strict=True))
+            ratio = median(ours / other for ours, other in pairs)
+            yield Row(case.label, f"{counted:,.0f}/s", f"{uncounted:,.0f}/s", ratio, COUNTED)
+
+
+def _storm(rig: Rig) -> Iterator[Row]:
+    """Let a crowd guess passwords from one address, and somebody sign in from another."""
+    seconds, clients = (2, 16) if rig.quick else (STORM_SECONDS, STORM_CLIENTS)
+    rig.world.fill(rig.engine)
+    found: list[tuple[list[Answered], list[Answered]]] = []
+    for settings in (DEFAULTS, DEFAULTS | OFF):
+        with (
+            serving(SERVICE, rig.served_with._replace(settings=settings)) as address,
+            ProcessPoolExecutor(1, mp_context=get_context("spawn")) as elsewhere,
+        ):
+            guesses = elsewhere.submit(guess, address, seconds, clients)
+            neighbours = _neighbours(address, seconds)
+            found.append((guesses.result(), neighbours))
+            rig.progress.print(f"a storm of {clients} with{'' if settings is DEFAULTS else 'out'} limits")
+    (storm_on, near_on), (storm_off, near_off) = found
+    for storm, near in found:
+        unexpected = {made.status for made in storm} - {WRONG, REFUSED, BUSY}
+        if unexpected or {made.status for made in near} != {OK}:
+            message = f"the storm was answered {unexpected or near}"
+            raise BrokenRunError(message)
+
+    def counted(label: str, status: int) -> Row:
+        ours, other = (sum(made.status == status for made in storm) for storm in (storm_on, storm_off))
+        return Row(label, f"{ours:,}", f"{other:,}", ours / max(1, other))
+
+    def took(label: str, ours: Sequence[Answered], other: Sequence[Answered]) -> Row:
+        here, there = (_p99(made) for made in (ours, other))
+        return Row(label, f"{here:,.0f} ms", f"{there:,.0f} ms", here / there)
+
+    yield counted("the storm: guesses looked at", WRONG)
+    yield counted("the storm: refused by the limit", REFUSED)
+    yield counted("the storm: refused by the queue", BUSY)
+    yield took(
+        "the storm: 99th percentile of those looked at",
+        *([made for made in storm if made.status == WRONG] for storm in (storm_on, storm_off)),
+    )
+    here, there = (median(made.took for made in near) * 1_000 for near in (near_on, near_off))
+    yield Row("a neighbour signs in, median", f"{here:,.0f} ms", f"{there:,.0f} ms", here / there)
+    yield took("a neighbour signs in, 99th percentile", near_on, near_off)
+
+
+def guess(address: str, seconds: float, clients: int) -> list[Answered]:
+    """Guess the password of one account after the other, as fast as the answers come."""
+
+    async def keep_guessing(client: httpx.AsyncClient, number: int, until: float) -> list[Answered]:
+        answers = []
+        while time.monotonic() < until:
+            number += clients
+            body = {"email": f"person{number}@example.com", "password": "a wrong password"}
+            began = time.monotonic()
+            answer = await client.post(f"{PREFIX}/auth/login", json=body)
+            answers.append(Answered(answer.status_code, time.monotonic() - began))
+        return answers
+
+    async def all_at_once() -> list[Answered]:
+        limits = httpx.Limits(max_connections=clients)
+        async with httpx.AsyncClient(base_url=address, limits=limits, timeout=LONGEST_WAIT) as client:
+            until = time.monotonic() + seconds
+            found = await asyncio.gather(*(keep_guessing(client, number, until) for number in range(clients)))
+            return [answer for answers in found for answer in answers]
+
+    return asyncio.run(all_at_once())
+
+
+def _neighbours(address: str, seconds: float) -> list[Answered]:
+    """Sign in now and then from another address, with the right password."""
+    answers = []
+    until = time.monotonic() + seconds
+    body = {"email": "person1@example.com", "password": PASSWORD}
+    with httpx.Client(base_url=address, headers=NEIGHBOUR, timeout=LONGEST_WAIT) as client:
+        while time.monotonic() < until:
+            began = time.monotonic()
+            answer = client.post(f"{PREFIX}/auth/login", json=body)
+            answers.append(Answered(answer.status_code, time.monotonic() - began))
+            time.sleep(SECONDS_BETWEEN_NEIGHBOURS)
+    return answers
+
+
+def _p99(answers: Sequence[Answered]) -> float:
+    """Return the 99th percentile of what answers took, in milliseconds."""
+    took = [made.took * 1_000 for made in answers]
+    return quantiles(took, n=100, method="inclusive")[98] if len(took) > 1 else sum(took)

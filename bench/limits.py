@@ -1,15 +1,15 @@
 """Suite ``limits``: what it costs to count requests, and what a storm of sign-ins does to everybody else."""
 
-import asyncio
+import json
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
 from multiprocessing import get_context
 from statistics import median, quantiles
 from typing import NamedTuple
 
-import httpx
 from rich.table import Table
 
 from bench.cases import LIST, PREFIX, REGISTER_MANY, Case
@@ -137,39 +137,51 @@ def _storm(rig: Rig) -> Iterator[Row]:
 
 def guess(address: str, seconds: float, clients: int) -> list[Answered]:
     """Guess the password of one account after the other, as fast as the answers come."""
+    until = time.monotonic() + seconds
 
-    async def keep_guessing(client: httpx.AsyncClient, number: int, until: float) -> list[Answered]:
+    def keep_guessing(number: int) -> list[Answered]:
         answers = []
-        while time.monotonic() < until:
-            number += clients
-            body = {"email": f"person{number}@example.com", "password": "a wrong password"}
-            began = time.monotonic()
-            answer = await client.post(f"{PREFIX}/auth/login", json=body)
-            answers.append(Answered(answer.status_code, time.monotonic() - began))
+        with _signing_in(address) as sign_in:
+            while time.monotonic() < until:
+                number += clients
+                answers.append(sign_in(f"person{number}@example.com", "a wrong password"))
         return answers
 
-    async def all_at_once() -> list[Answered]:
-        limits = httpx.Limits(max_connections=clients)
-        async with httpx.AsyncClient(base_url=address, limits=limits, timeout=LONGEST_WAIT) as client:
-            until = time.monotonic() + seconds
-            found = await asyncio.gather(*(keep_guessing(client, number, until) for number in range(clients)))
-            return [answer for answers in found for answer in answers]
-
-    return asyncio.run(all_at_once())
+    with ThreadPoolExecutor(clients) as crowd:
+        return [answer for answers in crowd.map(keep_guessing, range(clients)) for answer in answers]
 
 
 def _neighbours(address: str, seconds: float) -> list[Answered]:
     """Sign in now and then from another address, with the right password."""
     answers = []
     until = time.monotonic() + seconds
-    body = {"email": "person1@example.com", "password": PASSWORD}
-    with httpx.Client(base_url=address, headers=NEIGHBOUR, timeout=LONGEST_WAIT) as client:
+    with _signing_in(address, NEIGHBOUR) as sign_in:
         while time.monotonic() < until:
-            began = time.monotonic()
-            answer = client.post(f"{PREFIX}/auth/login", json=body)
-            answers.append(Answered(answer.status_code, time.monotonic() - began))
+            answers.append(sign_in("person1@example.com", PASSWORD))
             time.sleep(SECONDS_BETWEEN_NEIGHBOURS)
     return answers
+
+
+@contextmanager
+def _signing_in(
+    address: str, headers: Mapping[str, str] | None = None
+) -> Iterator[Callable[[str, str], Answered]]:
+    """Yield what signs in over a connection of its own."""
+    connection = HTTPConnection(address.removeprefix("http://"), timeout=LONGEST_WAIT)
+    headers = {"Content-Type": "application/json", **(headers or {})}
+
+    def sign_in(email: str, password: str) -> Answered:
+        began = time.monotonic()
+        body = json.dumps({"email": email, "password": password})
+        connection.request("POST", f"{PREFIX}/auth/login", body, headers)
+        answer = connection.getresponse()
+        answer.read()
+        return Answered(answer.status, time.monotonic() - began)
+
+    try:
+        yield sign_in
+    finally:
+        connection.close()
 
 
 def _p99(answers: Sequence[Answered]) -> float:

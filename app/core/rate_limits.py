@@ -100,7 +100,7 @@ class Limiter:
         except Away:
             if limit.needed:
                 raise Unavailable(
-                    "Nobody can sign in or sign up for a moment. Nothing was changed; try again soon."
+                    "No password can be taken or checked for a moment. Nothing was changed; try again soon."
                 ) from None
             return {}
         raise TooManyRequests(

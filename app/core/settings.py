@@ -9,6 +9,7 @@ from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from limits import parse_many
 from pydantic import (
@@ -192,7 +193,13 @@ class Settings(BaseSettings):
     @field_validator("rate_limits_url")
     @classmethod
     def _counted_here_or_in_redis(cls, value: SecretStr) -> SecretStr:
-        if not re.match(r"memory://$|rediss?://[^/\s]", value.get_secret_value()):
+        address = value.get_secret_value()
+        try:
+            parts = urlsplit(address)
+            redis = parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0
+        except ValueError:
+            redis = False
+        if not redis and address != "memory://":
             raise ValueError("write it as memory:// or redis://user:password@host:6379/0")
         return value
 

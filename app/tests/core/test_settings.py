@@ -218,6 +218,12 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
         ("RATE_LIMIT_READS", "1/fortnight", "write it as 300/minute or 10/15minutes, or off"),
         ("RATE_LIMIT_READS", "1/second;9/minute", "write it as 300/minute or 10/15minutes, or off"),
         ("RATE_LIMITS_URL", "memory", "write it as memory:// or redis://user:password@host:6379/0"),
+        (
+            "RATE_LIMITS_URL",
+            "redis://host:a-port/0",
+            "write it as memory:// or redis://user:password@host:6379/0",
+        ),
+        ("RATE_LIMITS_URL", "http://host", "write it as memory:// or redis://user:password@host:6379/0"),
         ("RATE_LIMITS_URL", "redis://", "write it as memory:// or redis://user:password@host:6379/0"),
         (
             "TRUSTED_PROXIES",
@@ -242,9 +248,10 @@ def test_a_prefix_that_is_no_path_is_refused(prefix: str) -> None:
     assert complaint(API_V1_PREFIX=prefix).startswith("  API_V1_PREFIX: ")
 
 
-@pytest.mark.parametrize("url", ["postgresql://ana@host:s3cr3t/x", "s3cr3t"])
-def test_a_database_url_that_is_refused_is_not_repeated(url: str) -> None:
-    assert complaint(DATABASE_URL=url).count("s3cr3t") == 0
+@pytest.mark.parametrize("name", ["DATABASE_URL", "RATE_LIMITS_URL"])
+@pytest.mark.parametrize("url", ["postgresql://ana@host:s3cr3t/x", "redis://ana@host:s3cr3t/x", "s3cr3t"])
+def test_an_address_that_is_refused_is_not_repeated(name: str, url: str) -> None:
+    assert complaint(**{name: url}).count("s3cr3t") == 0
 
 
 def test_a_start_with_unusable_values_says_all_of_them_and_no_traceback() -> None:

@@ -125,9 +125,9 @@ class Settings(BaseSettings):
     hashing_threads: int = Field(2, ge=1, le=64)
     trusted_proxies: CommaSeparated = []
     rate_limits_url: SecretStr = SecretStr("memory://")
-    rate_limit_sign_in: Rate = "300/10seconds"
+    rate_limit_sign_in: Rate = "75/3seconds"
     rate_limit_account: Rate = "10/15minutes"
-    rate_limit_sign_up: Rate = "100/10seconds"
+    rate_limit_sign_up: Rate = "30/3seconds"
     rate_limit_writes: Rate = "300/minute"
     rate_limit_reads: Rate = "60000/minute"
     rate_limit_check_ins: Rate = "3000/minute"

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from pydantic import SecretStr
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app import services
 from app.core import openapi
@@ -20,7 +21,7 @@ from app.core.coalescing import GroupCommit
 from app.core.database import Store, TimeLimits
 from app.core.docs import serve_docs
 from app.core.draining import Draining
-from app.core.exceptions import InvalidRequest, Overloaded, ReadOnlyDatabase, Unavailable
+from app.core.exceptions import InvalidRequest, Overloaded, ReadOnlyDatabase, TooManyRequests, Unavailable
 from app.core.gate import Threads
 from app.core.logging import configure_logging
 from app.core.metrics import Metrics, serve_metrics
@@ -36,6 +37,7 @@ from app.core.middleware import (
     TrustedHosts,
 )
 from app.core.problems import DATABASE_TROUBLE, install_problem_handlers, problems
+from app.core.rate_limits import Limiter, RateLimits
 from app.core.security import Hashing, Seals, Tokens
 from app.core.settings import DefaultSettings, Environment, Settings, load_settings
 from app.core.startup import database_url, prepare
@@ -94,7 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan,
-        responses=problems(InvalidRequest, Overloaded, Unavailable),
+        responses=problems(InvalidRequest, TooManyRequests, Overloaded, Unavailable),
         generate_unique_id_function=_operation_id,
         telemetry=tracing.config,
     )
@@ -102,6 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     secret = settings.secret_key.get_secret_value()
     app.state.tokens = Tokens(secret, timedelta(minutes=settings.access_token_expire_minutes))
     app.state.cursor_seals = Seals(secret, "cursors")
+    app.state.limiter = Limiter(settings)
     app.state.tracing = tracing
     app.state.draining = Draining(settings.drain_seconds)
     app.state.metrics = Metrics(VERSION)
@@ -146,6 +149,7 @@ def _add_middleware(app: FastAPI, settings: Settings, policies: dict[str, str]) 
     if settings.gzip_enabled:
         app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=5)
         app.add_middleware(CompressedTags)
+    app.add_middleware(RateLimits, limiter=app.state.limiter, tokens=app.state.tokens)
     app.add_middleware(HeadRequests)
     app.add_middleware(
         CORSMiddleware,
@@ -153,7 +157,14 @@ def _add_middleware(app: FastAPI, settings: Settings, policies: dict[str, str]) 
         allow_credentials=True,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
+        expose_headers=[
+            "ETag",
+            "Location",
+            "RateLimit",
+            "RateLimit-Policy",
+            "Retry-After",
+            "X-Request-ID",
+        ],
     )
     app.add_middleware(TrustedHosts, allowed=settings.allow_hosts)
     app.add_middleware(
@@ -164,6 +175,8 @@ def _add_middleware(app: FastAPI, settings: Settings, policies: dict[str, str]) 
     app.add_middleware(RequestLog)
     if settings.metrics_enabled:
         app.add_middleware(RequestMetrics, metrics=app.state.metrics)
+    if settings.trusted_proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies)
 
 
 @asynccontextmanager
@@ -195,6 +208,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Whoever is through the gate finds a thread at once, and a few are left for the rest.
         to_thread.current_default_thread_limiter().total_tokens = settings.db_pool_size + OTHER_THREADS
         app.state.store = store
+        stack.push_async_callback(app.state.limiter.close)
         queue, patience = settings.db_queue_size, settings.queue_timeout
         in_groups = partial(
             GroupCommit, queue=queue, patience=patience, common=(*DATABASE_TROUBLE, ReadOnlyDatabase)

@@ -60,7 +60,7 @@ class CannotGoOn(SystemExit):
     epilog="Examples:  [bold]events serve[/]  ·  [bold]events serve --port 8080 --reload[/]  ·  "
     "[bold]events serve --host 0.0.0.0 --workers 4[/]"
 )
-def serve(  # noqa: PLR0913  # each is an option of the command
+def serve(
     *,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0 is reached from elsewhere.")
@@ -68,12 +68,6 @@ def serve(  # noqa: PLR0913  # each is an option of the command
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 8000,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the work.")] = 1,
     reload: Annotated[bool, typer.Option("--reload", help="Start again when the code changes.")] = False,
-    proxy_headers: Annotated[
-        bool, typer.Option("--proxy-headers", help="Believe the X-Forwarded headers of a proxy in front.")
-    ] = False,
-    forwarded_allow_ips: Annotated[
-        str, typer.Option(help="With --proxy-headers: the proxies to believe, separated by commas.")
-    ] = "127.0.0.1",
 ) -> None:
     """Serve the API until Ctrl+C or SIGTERM; requests in flight finish first.
 
@@ -101,8 +95,8 @@ def serve(  # noqa: PLR0913  # each is an option of the command
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=proxy_headers,
-            forwarded_allow_ips=forwarded_allow_ips,
+            # The application believes TRUSTED_PROXIES; uvicorn would believe whoever is on this machine.
+            proxy_headers=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
             timeout_worker_healthcheck=WORKER_PATIENCE_SECONDS,
         )

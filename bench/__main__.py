@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from app.core.security import Tokens
-from bench import collapse, machine, overload, postgres, reads, routes, rush, schedule
+from bench import collapse, limits, machine, overload, postgres, reads, routes, rush, schedule
 from bench.data import World
 from bench.load import BrokenRunError
 from bench.rig import FASTEST, Report, Rig
@@ -29,6 +29,7 @@ class Suite(StrEnum):
     READS = "reads"
     SCHEDULE = "schedule"
     OVERLOAD = "overload"
+    LIMITS = "limits"
 
 
 def main(  # noqa: PLR0913 - each is an option
@@ -59,7 +60,7 @@ def main(  # noqa: PLR0913 - each is an option
     console = Console(width=WIDTH, highlight=False)
     if quick:
         seconds, registrations = 1, 1_000
-    longest = seconds or max(routes.SECONDS, collapse.SECONDS, rush.SECONDS)
+    longest = seconds or max(routes.SECONDS, collapse.SECONDS, rush.SECONDS, limits.SECONDS)
     world = World(people=FASTEST * longest + 2)
     secret = secrets.token_urlsafe(48)
     tokens = list(world.tokens(Tokens(secret, timedelta(days=1))))
@@ -94,7 +95,9 @@ def _leave(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _run(rig: Rig, suite: Suite, seconds: int | None, only: str | None) -> Report:
+def _run(  # noqa: PLR0911 - one for each suite
+    rig: Rig, suite: Suite, seconds: int | None, only: str | None
+) -> Report:
     match suite:
         case Suite.ROUTES:
             return routes.run(rig, seconds)
@@ -108,6 +111,8 @@ def _run(rig: Rig, suite: Suite, seconds: int | None, only: str | None) -> Repor
             return schedule.run(rig)
         case Suite.OVERLOAD:
             return overload.run(rig, seconds)
+        case Suite.LIMITS:
+            return limits.run(rig, seconds)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from app.models import Base
 from bench.postgres import tidy
 
 FIRST_DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=30)
+PASSWORD = "correct horse battery staple"
 DAYS = 300
 SESSIONS_EACH = 3
 
@@ -68,7 +69,7 @@ class World:
     @cached_property
     def password_hash(self) -> str:
         """Hash one password for everybody."""
-        return PasswordHasher().hash("correct horse battery staple")
+        return PasswordHasher().hash(PASSWORD)
 
     def start_of(self, event: int) -> datetime:
         """Tell when an event begins."""

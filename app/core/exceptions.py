@@ -43,6 +43,7 @@ Problem
 ├── UnsupportedMediaType         415
 ├── InvalidRequest               422
 │   └── IdempotencyKeyReused
+├── TooManyRequests              429
 ├── InternalError                500
 ├── Overloaded                   503
 └── Unavailable                  503
@@ -426,6 +427,23 @@ class IdempotencyKeyReused(InvalidRequest):
 
     title = "Idempotency key reused"
     default_detail = "This Idempotency-Key was used with another body. Use a new key for a new request."
+
+
+class TooManyRequests(Problem):
+    """A limit is used up; ``limit`` names it, and ``retry_after`` says in how many seconds it is new."""
+
+    status = 429
+    title = "Too many requests"
+    default_detail = "This was asked for too often. Wait as long as Retry-After says, and try again."
+    headers: Mapping[str, str] = {"Retry-After": "1"}
+
+    def __init__(
+        self, detail: str | None = None, *, headers: Mapping[str, str] | None = None, **members: Any
+    ) -> None:
+        """Say in ``headers`` when to come back."""
+        super().__init__(detail, **members)
+        if headers is not None:
+            self.headers = headers
 
 
 class InternalError(Problem):

@@ -5,9 +5,11 @@ import hmac
 import math
 import warnings
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import Any
 
 from anyio import CapacityLimiter, to_thread
 from jose import JWTError, jwk, jwt
@@ -99,6 +101,13 @@ class Claims:
     ver: int
 
 
+def bearer_token(authorization: str) -> str | None:
+    """Return the token in an ``Authorization`` header, or None where there is no bearer token in it."""
+    scheme, _, token = authorization.partition(" ")
+    token = token.strip()
+    return token if token and scheme.lower() == "bearer" else None
+
+
 class Tokens:
     """Issue and read access tokens (JWT, HS256 and nothing else)."""
 
@@ -119,6 +128,13 @@ class Tokens:
             "exp": now + self.lifetime,
         }
         return jwt.encode(payload, self._key, algorithm=ALGORITHM)
+
+    def read_once(self, token: str, scope: MutableMapping[str, Any]) -> Claims | None:
+        """Return what ``read`` does; the token of one request, whose ``scope`` it is, is read only once."""
+        if "claims" not in scope:
+            scope["claims"] = self.read(token)
+        claims: Claims | None = scope["claims"]
+        return claims
 
     def read(self, token: str) -> Claims | None:
         """Return what a valid token claims, or None for one that is forged, expired or not ours."""

@@ -7,10 +7,14 @@ import re
 import secrets
 from enum import StrEnum
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
+from limits import parse_many
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
@@ -75,6 +79,23 @@ def _listed(value: Any) -> Any:
 CommaSeparated = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 
 
+def _rate(value: str) -> str:
+    value = value.lower()
+    if value == "off":
+        return value
+    try:
+        rates = parse_many(value)
+    except ValueError:
+        rates = []
+    if len(rates) != 1 or not (rates[0].amount and rates[0].get_expiry()):
+        raise ValueError("write it as 300/minute or 10/15minutes, or off")
+    return value
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
+"""So many in so much time, in the notation of ``limits``, or ``off``."""
+
+
 class Settings(BaseSettings):
     """Everything an operator can turn; the README explains each."""
 
@@ -111,6 +132,14 @@ class Settings(BaseSettings):
     metrics_enabled: bool = False
     metrics_token: SecretStr | None = None
     otel_exporter_otlp_endpoint: str | None = None
+    trusted_proxies: CommaSeparated = []
+    rate_limits_url: SecretStr = SecretStr("memory://")
+    rate_limit_sign_in: Rate = "75/3seconds"
+    rate_limit_account: Rate = "10/15minutes"
+    rate_limit_sign_up: Rate = "30/3seconds"
+    rate_limit_writes: Rate = "300/minute"
+    rate_limit_reads: Rate = "60000/minute"
+    rate_limit_check_ins: Rate = "3000/minute"
 
     @model_validator(mode="before")
     @classmethod
@@ -170,6 +199,33 @@ class Settings(BaseSettings):
                 "what sends traces is not installed; add it by 'poetry install -E otel'"
             ) from None
         return value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, value: list[str]) -> list[str]:
+        for proxy in value:
+            try:
+                network = ip_network(proxy)
+            except ValueError as error:
+                raise ValueError(
+                    f"'{proxy}' is not an address or a network; write 10.0.0.7 or 10.0.0.0/8"
+                ) from error
+            if network.prefixlen == 0:
+                raise ValueError(f"'{proxy}' is everybody, and anybody could say any address")
+        return value
+
+    @field_validator("rate_limits_url")
+    @classmethod
+    def _counted_here_or_in_redis(cls, value: SecretStr) -> SecretStr:
+        address = value.get_secret_value()
+        try:
+            parts = urlsplit(address)
+            redis = parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0
+        except ValueError:
+            redis = False
+        if not redis and address != "memory://":
+            raise ValueError("write it as memory:// or redis://user:password@host:6379/0")
+        return value
 
     @model_validator(mode="after")
     def _fit_for_production(self) -> Self:

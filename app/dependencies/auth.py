@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 
 from app.core.database import Database
 from app.core.exceptions import Unauthorized
-from app.core.security import Claims, Tokens
+from app.core.security import Claims, Tokens, bearer_token
 from app.crud import users
 from app.dependencies.database import Db
 from app.models import User
@@ -45,11 +45,11 @@ class Bearer(OAuth2PasswordBearer):
         header = request.headers.get("authorization")
         if header is None:
             return None
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = bearer_token(header)
+        if token is None:
             raise Unauthorized
         reader: Tokens = request.app.state.tokens
-        claims = reader.read(token.strip())
+        claims = reader.read_once(token, request.scope)
         if claims is None:
             raise Unauthorized("The token is not valid or has ended. Sign in again.")
         return claims

@@ -13,6 +13,7 @@ from app.core.security import Hashing, ProvenPassword
 from app.crud import users
 from app.dependencies.auth import TokenClaims
 from app.dependencies.database import StoreOfApp
+from app.dependencies.rate_limits import Attempts
 from app.models import User
 from app.schemas.auth import AccountCreate, Credentials
 from app.schemas.users import OwnAccountUpdate
@@ -32,13 +33,15 @@ async def hashed_password(command: AccountCreate, hashing: AppHashing) -> str:
     return await hashing.hash(command.password)
 
 
-async def signed_in(command: Credentials, store: StoreOfApp, hashing: AppHashing) -> User:
+async def signed_in(command: Credentials, store: StoreOfApp, hashing: AppHashing, attempts: Attempts) -> User:
     """Return the account that the credentials open; the answer takes as long when there is none."""
+    await attempts.begin(command.email)
     user = await store.run(partial(users.get_by_email, email=command.email))
     stored = user.password_hash if user is not None and user.is_active else None
     fits = await hashing.verify(command.password, stored)
     if user is None or not fits:
         raise BadCredentials
+    await attempts.end(command.email)
     return user
 
 
@@ -61,13 +64,14 @@ async def signed_in_by_form(
     form: Annotated[PasswordForm, Depends()],
     store: StoreOfApp,
     hashing: AppHashing,
+    attempts: Attempts,
 ) -> User:
     """Return the account that an OAuth2 password form opens; its ``username`` is the email."""
     try:
         command = Credentials(email=form.username, password=form.password)
     except ValidationError:
         raise BadCredentials from None
-    return await signed_in(command, store, hashing)
+    return await signed_in(command, store, hashing, attempts)
 
 
 async def proven_password(
@@ -75,13 +79,18 @@ async def proven_password(
     claims: TokenClaims,
     store: StoreOfApp,
     hashing: AppHashing,
+    attempts: Attempts,
 ) -> ProvenPassword:
     """Check the current password of an account, if one was sent, and hash the new one, if there is one."""
     checked, fits = None, False
     if command.current_password is not None:
+        # Whoever has found a token must not guess its password faster here than at the sign-in.
+        await attempts.begin(claims.sub)
         user = await store.run(lambda db: crud.get(db, User, claims.uid))
         checked = user.password_hash if user is not None else None
         fits = await hashing.verify(command.current_password, checked)
+        if user is not None and fits:
+            await attempts.end(user.email)
     new_hash = None if command.password is MISSING or not fits else await hashing.hash(command.password)
     return ProvenPassword(checked=checked, fits=fits, new_hash=new_hash)
 

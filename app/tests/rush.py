@@ -24,7 +24,7 @@ from app.core.database import Store
 from app.core.security import Claims, Tokens
 from app.core.settings import PROJECT
 from app.services.invariants import check
-from app.tests.conftest import PREFIX, SECRET
+from app.tests.conftest import PREFIX, SECRET, WIDE
 from app.tests.factories import soon
 
 PATIENCE_SECONDS = 60
@@ -73,6 +73,7 @@ def serving(
         "DATABASE_URL": database_url,
         "SECRET_KEY": SECRET,
         "LOG_LEVEL": "WARNING",
+        **{name.upper(): rate for name, rate in WIDE.items()},
         **environment,
     }
     port = _free_port()

@@ -70,6 +70,7 @@ def test_the_benchmarks_run_and_serve_everything(server_url: str) -> None:
     assert "200 confirmed" in run.stdout
     assert "searches that find what is meant" in run.stdout
     assert "a session moved" in run.stdout
+    assert "a neighbour signs in" in run.stdout
 
 
 class _Answering(BaseHTTPRequestHandler):

@@ -175,7 +175,7 @@ def test_a_frontend_on_localhost_is_let_in(client: TestClient) -> None:
     assert answer.headers["access-control-allow-origin"] == OURS
     assert answer.headers["vary"] == "Origin"
     exposed = answer.headers["access-control-expose-headers"].split(", ")
-    assert exposed == ["ETag", "Location", "Retry-After", "X-Request-ID"]
+    assert exposed == ["ETag", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"]
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/fail/7"])

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
 from app.api import create_app
@@ -21,6 +22,7 @@ from app.core.settings import PROJECT, InvalidSettings, Settings, load_settings
 from app.models.enums import Role
 from app.tests.conftest import SECRET
 from app.tests.factories import PASSWORD, Factory, soon
+from app.tests.redis import needs_redis, redis_server
 
 Test = TypeVar("Test", bound=Callable[..., None])
 
@@ -114,6 +116,14 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "metrics_enabled": False,
         "metrics_token": None,
         "otel_exporter_otlp_endpoint": None,
+        "trusted_proxies": [],
+        "rate_limits_url": SecretStr("memory://"),
+        "rate_limit_sign_in": "75/3seconds",
+        "rate_limit_account": "10/15minutes",
+        "rate_limit_sign_up": "30/3seconds",
+        "rate_limit_writes": "300/minute",
+        "rate_limit_reads": "60000/minute",
+        "rate_limit_check_ins": "3000/minute",
     }
 
 
@@ -218,6 +228,30 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
         ("DRAIN_SECONDS", "-1", "input should be greater than or equal to 0"),
         ("METRICS_ENABLED", "2", "input should be a valid boolean, unable to interpret input"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "write it as http://host:4318"),
+        ("RATE_LIMIT_READS", "many", "write it as 300/minute or 10/15minutes, or off"),
+        ("RATE_LIMIT_READS", "0/minute", "write it as 300/minute or 10/15minutes, or off"),
+        ("RATE_LIMIT_READS", "1/fortnight", "write it as 300/minute or 10/15minutes, or off"),
+        ("RATE_LIMIT_READS", "1/second;9/minute", "write it as 300/minute or 10/15minutes, or off"),
+        ("RATE_LIMITS_URL", "memory", "write it as memory:// or redis://user:password@host:6379/0"),
+        (
+            "RATE_LIMITS_URL",
+            "redis://host:a-port/0",
+            "write it as memory:// or redis://user:password@host:6379/0",
+        ),
+        ("RATE_LIMITS_URL", "http://host", "write it as memory:// or redis://user:password@host:6379/0"),
+        ("RATE_LIMITS_URL", "redis://", "write it as memory:// or redis://user:password@host:6379/0"),
+        (
+            "TRUSTED_PROXIES",
+            "10.0.0.7,proxy",
+            "'proxy' is not an address or a network; write 10.0.0.7 or 10.0.0.0/8",
+        ),
+        (
+            "TRUSTED_PROXIES",
+            "10.0.0.1/8",
+            "'10.0.0.1/8' is not an address or a network; write 10.0.0.7 or 10.0.0.0/8",
+        ),
+        ("TRUSTED_PROXIES", "*", "'*' is not an address or a network; write 10.0.0.7 or 10.0.0.0/8"),
+        ("TRUSTED_PROXIES", "::/0", "'::/0' is everybody, and anybody could say any address"),
     ],
 )
 def test_an_unusable_value_names_the_variable_and_the_reason(name: str, value: str, reason: str) -> None:
@@ -229,9 +263,10 @@ def test_a_prefix_that_is_no_path_is_refused(prefix: str) -> None:
     assert complaint(API_V1_PREFIX=prefix).startswith("  API_V1_PREFIX: ")
 
 
-@pytest.mark.parametrize("url", ["postgresql://ana@host:s3cr3t/x", "s3cr3t"])
-def test_a_database_url_that_is_refused_is_not_repeated(url: str) -> None:
-    assert complaint(DATABASE_URL=url).count("s3cr3t") == 0
+@pytest.mark.parametrize("name", ["DATABASE_URL", "RATE_LIMITS_URL"])
+@pytest.mark.parametrize("url", ["postgresql://ana@host:s3cr3t/x", "redis://ana@host:s3cr3t/x", "s3cr3t"])
+def test_an_address_that_is_refused_is_not_repeated(name: str, url: str) -> None:
+    assert complaint(**{name: url}).count("s3cr3t") == 0
 
 
 def test_a_start_with_unusable_values_says_all_of_them_and_no_traceback() -> None:
@@ -606,6 +641,65 @@ def test_the_database_s_password_is_not_shown() -> None:
     assert settings.database_url is not None
     assert settings.database_url.get_secret_value() == URL.replace("postgresql", "postgresql+psycopg2")
     assert "a-database-password" not in f"{settings!r} {settings.model_dump()}"
+
+
+@turns(
+    "rate_limit_sign_in",
+    "rate_limit_sign_up",
+    "rate_limit_writes",
+    "rate_limit_reads",
+    "rate_limit_check_ins",
+)
+@pytest.mark.parametrize(
+    ("limit", "method", "path"),
+    [
+        ("SIGN_IN", "POST", "/auth/login"),
+        ("SIGN_IN", "POST", "/auth/token"),
+        ("SIGN_UP", "POST", "/auth/register"),
+        ("WRITES", "POST", "/events"),
+        ("WRITES", "DELETE", "/registrations/events/1"),
+        ("READS", "GET", "/users/me"),
+        ("CHECK_INS", "POST", "/events/1/check-ins"),
+        ("CHECK_INS", "POST", "/events/1/check-ins/batch"),
+    ],
+)
+@pytest.mark.parametrize(("rate", "refused"), [("2/hour", [False, False, True]), ("OFF", [False] * 3)])
+def test_a_limit_refuses_one_more_than_it_says_and_can_be_switched_off(  # noqa: PLR0913, PLR0917
+    live_url: str, limit: str, method: str, path: str, rate: str, refused: list[bool]
+) -> None:
+    with client(DATABASE_URL=live_url, **{f"RATE_LIMIT_{limit}": rate}) as caller:
+        token = caller.app.state.tokens.issue(Claims(uid=1, sub="ana@example.com", ver=1))  # type: ignore[attr-defined]
+        bearer = {"Authorization": f"Bearer {token}"}
+        answers = [caller.request(method, f"/api/v1{path}", headers=bearer) for _ in refused]
+    assert [answer.status_code == 429 for answer in answers] == refused
+
+
+@turns("rate_limit_account", "trusted_proxies")
+@pytest.mark.parametrize(("rate", "statuses"), [("2/hour", [401, 401, 429]), ("off", [401] * 3)])
+def test_an_account_is_tried_as_often_as_set_wherever_from(
+    live_url: str, rate: str, statuses: list[int]
+) -> None:
+    app = create_app(given(DATABASE_URL=live_url, RATE_LIMIT_ACCOUNT=rate, TRUSTED_PROXIES="127.0.0.0/8"))
+    body = {"email": "ana@example.com", "password": PASSWORD}
+    with TestClient(app, client=("127.0.0.1", 50_000)) as caller:
+        answers = [
+            caller.post("/api/v1/auth/login", json=body, headers={"X-Forwarded-For": f"198.51.100.{n}"})
+            for n in range(3)
+        ]
+    assert [answer.status_code for answer in answers] == statuses
+
+
+@needs_redis
+@turns("rate_limits_url")
+def test_those_who_count_in_one_redis_count_together(live_url: str, tmp_path: Path) -> None:
+    with redis_server(tmp_path) as redis:
+        limited = {"DATABASE_URL": live_url, "RATE_LIMIT_READS": "2/hour"}
+        for url, refused in ((redis.url, [False, False, True]), ("memory://", [False] * 3)):
+            statuses = []
+            for _ in refused:
+                with client(**limited, RATE_LIMITS_URL=url) as caller:
+                    statuses.append(caller.get("/api/v1/events").status_code)
+            assert [status == 429 for status in statuses] == refused
 
 
 def test_every_setting_is_turned_by_a_test() -> None:

@@ -8,8 +8,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from app.core.exceptions import Unauthorized
+from app.core.logging import request_id
 from app.core.security import Claims, Tokens
-from app.crud import users
+from app.crud import audit_entries, users
 from app.dependencies.database import Db
 from app.models import User
 
@@ -91,9 +92,13 @@ async def viewer(claims: ClaimsIfAny, db: Db) -> User | None:
     return None if claims is None else await _account(db, claims)
 
 
-async def current_user(claims: TokenClaims, db: Db) -> User:
-    """Return the account that asks."""
-    return await _account(db, claims)
+async def current_user(request: Request, claims: TokenClaims, db: Db) -> User:
+    """Return the account that asks; what it changes is noted as changed by it."""
+    user = await _account(db, claims)
+    if request.method != "GET":
+        ip = request.client.host if request.client else None
+        await run_in_threadpool(audit_entries.sign, db, user.id, ip, request_id.get())
+    return user
 
 
 async def _account(db: Db, claims: Claims) -> User:

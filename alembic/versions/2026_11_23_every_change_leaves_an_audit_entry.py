@@ -131,7 +131,7 @@ BEGIN
         ) AS sides
         GROUP BY id, event_id HAVING max(was) IS DISTINCT FROM max(became)
     ) AS moved
-    ORDER BY id;
+    ORDER BY id, became IS NOT NULL;
     RETURN NULL;
 END
 $$

@@ -89,21 +89,17 @@ BEGIN
     IF cardinality(event_ids) = 0 THEN
         event_ids := ARRAY[NULL::integer];
     END IF;
-    names := ARRAY(
-        SELECT name FROM unnest(names) AS name
-        WHERE done <> 'update' OR was -> name IS DISTINCT FROM became -> name
-    );
     INSERT INTO audit_entries ({COLUMNS})
     SELECT
         event_id, done, TG_ARGV[0], subject,
-        CASE WHEN done <> 'create' THEN
-            (SELECT jsonb_object_agg(name, was -> name) FROM unnest(names) AS name)
-        END,
-        CASE WHEN done <> 'delete' THEN
-            (SELECT jsonb_object_agg(name, became -> name) FROM unnest(names) AS name)
-        END,
+        CASE WHEN done <> 'create' THEN before END,
+        CASE WHEN done <> 'delete' THEN after END,
         {ORIGIN}
-    FROM unnest(event_ids) AS event_id;
+    FROM unnest(event_ids) AS event_id, (
+        SELECT jsonb_object_agg(name, was -> name), jsonb_object_agg(name, became -> name)
+        FROM unnest(names) AS name
+        WHERE done <> 'update' OR was -> name IS DISTINCT FROM became -> name
+    ) AS told (before, after);
     RETURN OLD;
 END
 $$

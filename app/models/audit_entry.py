@@ -16,8 +16,8 @@ class AuditEntry(Base):
     """One change, written by a trigger on what was changed, and never changed or deleted itself.
 
     ``before`` and ``after`` hold what changed, or the row that was made or deleted. It refers to nothing by
-    a foreign key: it outlasts what it tells of, and locks nothing. Without an ``actor_id`` it was not the
-    service that wrote; ``database_role`` says who was connected.
+    a foreign key: it outlasts what it tells of, and locks nothing. Without an ``actor_id`` it was no
+    request that wrote; ``database_role`` says who was connected.
     """
 
     __tablename__ = "audit_entries"

@@ -17,7 +17,7 @@ class AuditEntryRead(Output):
     id: int
     at: Utc
     actor: UserBrief | None = Field(
-        description="Who made the change, as the account is called today; null if not by way of this service."
+        description="Who made the change, as the account is called today; null if no request made the change."
     )
     action: AuditAction
     entity: AuditEntity

@@ -374,7 +374,7 @@ def test_who_changed_it_is_called_as_today(signed_in: SignedIn, make: Factory) -
     assert actor == {"id": owner.id, "email": owner.email, "full_name": "Ana María"}
 
 
-def test_what_was_not_written_by_way_of_the_service_is_nobodys(signed_in: SignedIn, make: Factory) -> None:
+def test_what_no_request_wrote_is_nobodys(signed_in: SignedIn, make: Factory) -> None:
     event = make.event()
     make.db.execute(text("UPDATE events SET name = 'By hand'"))
     make.db.commit()

@@ -46,6 +46,7 @@ from app.dependencies.views import Views
 from app.models.constraints import explain
 from app.routers import (
     aliases,
+    audit_entries,
     auth,
     calendars,
     check_ins,
@@ -137,6 +138,7 @@ def _add_routes(app: FastAPI, prefix: str) -> None:
         check_ins,
         calendars,
         schedules,
+        audit_entries,
     ):
         app.include_router(module.router, prefix=prefix)
 

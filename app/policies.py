@@ -100,6 +100,15 @@ def ensure_can_own_event(db: Database, user: User, event: Event | None) -> Event
     return _refuse(db, user, event, "Only the event's owner may do this.")
 
 
+def ensure_can_audit_event(db: Database, user: User, event: Event | None) -> Event:
+    """Return the event to its owner and managers, and one that is deleted to its owner."""
+    if event is None or event.deleted_at is None:
+        return ensure_can_edit_event(db, user, event)
+    if not can_own_event(user, event):
+        raise NotFound("There is no such event. Check the id.")
+    return event
+
+
 def ensure_can_see_speaker(db: Database, viewer: User | None, speaker: Speaker | None) -> Speaker:
     """Return the speaker to those who may know of them."""
     if speaker is None or not can_see_speaker(db, viewer, speaker):

@@ -35,6 +35,7 @@ TAGS = [
         "name": "Calendars",
         "description": "Events and agendas for calendar programs, and schedules to exchange.",
     },
+    {"name": "Audit", "description": "Who changed what when, from where, old and new."},
     {"name": "Accounts", "description": "Signing up, signing in, and who may do what."},
     {"name": "Health", "description": "For load balancers and container platforms."},
     {

@@ -2,6 +2,7 @@
 
 from app.crud import (
     admissions,
+    audit_entries,
     calendars,
     check_ins,
     events,
@@ -23,6 +24,7 @@ from app.crud.records import get, remove, save, soft_delete, try_save
 
 __all__ = [
     "admissions",
+    "audit_entries",
     "calendars",
     "check_ins",
     "events",

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Integer, Select, and_, cast, exists, func, or_, select
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import DateTime, Integer, Select, Subquery, Text, and_, cast, exists, func, or_, select
+from sqlalchemy.dialects.postgresql import JSONB, distinct_on
 from sqlalchemy.orm import aliased
 
 from app.core.database import Database
 from app.models import (
+    AuditEntry,
     Event,
     EventCount,
     EventWord,
@@ -22,9 +23,10 @@ from app.models import (
     Room,
     Seat,
     Session,
+    User,
     session_speakers,
 )
-from app.models.enums import EventStatus, RegistrationStatus
+from app.models.enums import AuditEntity, EventStatus, RegistrationStatus
 from app.models.room import UNLIMITED
 
 
@@ -83,12 +85,22 @@ def _forgotten(path: str, effect: Any) -> Select[Any]:
     )
 
 
+def _told(entity: AuditEntity, field: str) -> Subquery:
+    """Read, for each thing that the log tells ``field`` of, what it told last."""
+    tells = or_(AuditEntry.after.has_key(field), AuditEntry.after.is_(None))
+    last = select(AuditEntry.entity_id, AuditEntry.after[field].astext.label("value"))
+    told = last.where(AuditEntry.entity == entity, tells).ext(distinct_on(AuditEntry.entity_id))
+    return told.order_by(AuditEntry.entity_id, AuditEntry.id.desc()).subquery()
+
+
 _PUBLIC_EVENTS = (
     select(func.count())
     .where(Event.status == EventStatus.PUBLISHED, Event.deleted_at.is_(None))
     .scalar_subquery()
 )
 _OWN_WORD = func.unnest(func.tsvector_to_array(Event.__table__.c.name_words)).column_valued("own_word")
+_ROLE, _ACTIVE = _told(AuditEntity.USER, "role"), _told(AuditEntity.USER, "is_active")
+_CHECK_IN = _told(AuditEntity.CHECK_IN, "checked_in_at")
 
 INVARIANTS: Sequence[Invariant] = (
     Invariant(
@@ -330,6 +342,21 @@ INVARIANTS: Sequence[Invariant] = (
         "key-without-event",
         "a key remembers the event as made, and there is none of this person's",
         _forgotten("/events$", and_(Event.id == _MADE, Event.created_by == IdempotencyKey.user_id)),
+    ),
+    Invariant(
+        "role-unlogged",
+        "the account's role, or whether it is active, is not what the log of changes told last",
+        select(User.id)
+        .outerjoin(_ROLE, _ROLE.c.entity_id == User.id)
+        .outerjoin(_ACTIVE, _ACTIVE.c.entity_id == User.id)
+        .where(or_(_ROLE.c.value != User.role, _ACTIVE.c.value != cast(User.is_active, Text))),
+    ),
+    Invariant(
+        "check-in-unlogged",
+        "the registration was checked in, or was not, otherwise than the log of changes told last",
+        select(Registration.id)
+        .join(_CHECK_IN, _CHECK_IN.c.entity_id == Registration.id)
+        .where(cast(_CHECK_IN.c.value, DateTime(timezone=True)).is_distinct_from(Registration.checked_in_at)),
     ),
 )
 

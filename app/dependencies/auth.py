@@ -1,6 +1,6 @@
 """Who is asking: from the bearer token to an active account."""
 
-from typing import Annotated
+from typing import Annotated, NamedTuple, Self
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
@@ -9,8 +9,9 @@ from starlette.requests import HTTPConnection
 
 from app.core.database import Database
 from app.core.exceptions import Unauthorized
+from app.core.logging import request_id
 from app.core.security import Claims, Tokens, bearer_token
-from app.crud import users
+from app.crud import audit_entries, users
 from app.dependencies.database import Db
 from app.models import User
 
@@ -94,20 +95,38 @@ async def viewer(claims: ClaimsIfAny, db: Db) -> User | None:
     return None if claims is None else await run_in_threadpool(account, db, claims)
 
 
+class Origin(NamedTuple):
+    """Where a request comes from that may change something."""
+
+    ip: str | None
+    request_id: str
+
+    @classmethod
+    def of(cls, request: Request) -> Self | None:
+        """Read it off the request; a GET changes nothing."""
+        if request.method == "GET":
+            return None
+        return cls(request.client.host if request.client else None, request_id.get())
+
+
 class Account:
-    """The account that asks."""
+    """The account that asks; what it changes is noted as changed by it."""
 
-    async def __call__(self, claims: TokenClaims, db: Db) -> User:
+    async def __call__(self, request: Request, claims: TokenClaims, db: Db) -> User:
         """Return it."""
-        return await run_in_threadpool(account, db, claims)
+        return await run_in_threadpool(self.read_within, db, (claims, Origin.of(request)))
 
-    def read_plain(self, request: Request, _: object) -> Claims:
-        """Read the token of a plain request."""
-        return required.require(request)
+    def read_plain(self, request: Request, _: object) -> tuple[Claims, Origin | None]:
+        """Read the token of a plain request, and where it comes from."""
+        return required.require(request), Origin.of(request)
 
-    def read_within(self, db: Database, claims: Claims) -> User:
-        """Return the account of a plain request."""
-        return account(db, claims)
+    def read_within(self, db: Database, read: tuple[Claims, Origin | None]) -> User:
+        """Return the account of a request."""
+        claims, origin = read
+        user = account(db, claims)
+        if origin is not None:
+            audit_entries.sign(db, user.id, origin.ip, origin.request_id)
+        return user
 
 
 def account(db: Database, claims: Claims) -> User:

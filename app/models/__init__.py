@@ -1,5 +1,6 @@
 """The tables. Importing this package makes all of them known to the metadata."""
 
+from app.models.audit_entry import AuditEntry
 from app.models.base import Base
 from app.models.calendar_feed import CalendarFeed
 from app.models.check_in import Scan
@@ -16,6 +17,7 @@ from app.models.team_member import TeamMember
 from app.models.user import User
 
 __all__ = [
+    "AuditEntry",
     "Base",
     "CalendarFeed",
     "Event",

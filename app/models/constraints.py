@@ -89,10 +89,13 @@ CONSTRAINT_PROBLEMS: dict[str, type[Problem]] = {
 
 OUR_FAULTS = frozenset(
     {
+        "ck_audit_entries_action_is_known",
+        "ck_audit_entries_entity_is_known",
         "ck_events_counters_follow_registrations",
         "ck_events_waitlist_not_negative",
         "ck_sessions_counter_follows_seats",
         "ck_sessions_room_is_whole",
+        "pk_audit_entries",
         "pk_calendar_feeds",
         "pk_event_counts",
         "pk_event_speakers",

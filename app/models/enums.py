@@ -44,3 +44,23 @@ class Verdict(StrEnum):
     UNKNOWN_TICKET = "unknown-ticket"
     TICKET_CANCELLED = "ticket-cancelled"
     TICKET_NOT_CONFIRMED = "ticket-not-confirmed"
+
+
+class AuditAction(StrEnum):
+    """What was done to something."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class AuditEntity(StrEnum):
+    """What the log of changes tells of."""
+
+    EVENT = "event"
+    SESSION = "session"
+    SPEAKER = "speaker"
+    ROOM = "room"
+    TEAM_MEMBER = "team_member"
+    USER = "user"
+    CHECK_IN = "check_in"

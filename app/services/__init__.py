@@ -2,6 +2,7 @@
 
 from app.services import (
     admins,
+    audit_entries,
     auth,
     calendars,
     check_ins,
@@ -22,6 +23,7 @@ from app.services import (
 
 __all__ = [
     "admins",
+    "audit_entries",
     "auth",
     "calendars",
     "check_ins",

@@ -136,6 +136,8 @@ ROUTES = {
     "GET /events/{event_id}": Call("all", 200),
     "PATCH /events/{event_id}": Call("manager", 200, renamed("name")),
     "DELETE /events/{event_id}": Call("owner", 204),
+    "GET /events/{event_id}/audit": Call("manager", 200),
+    "GET /audit": Call("admin", 200),
     "GET /events/{event_id}/team": Call("staff", 200),
     "POST /events/{event_id}/team": Call("owner", 201, new_member),
     "DELETE /events/{event_id}/team/{user_id}": Call("owner", 204),

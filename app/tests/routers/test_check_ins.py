@@ -321,7 +321,7 @@ def test_a_batch_costs_the_same_statements_for_one_and_for_a_thousand(
         assert {verdict for _, verdict, _ in door.results(*batch)} == {"checked-in"}
         counts.append(len(statements))
         first += size
-    assert counts == [7, 7, 7]
+    assert counts == [8, 8, 8]
 
 
 def test_the_log_costs_the_same_queries_for_one_and_for_three(

@@ -88,7 +88,31 @@ def scans(make: Factory, me: User) -> str:
     return f"/events/{event.id}/check-ins"
 
 
-LISTS = (events, own_events, own_speakers, accounts, own_registrations, attendees, scans)
+def changes_of_event(make: Factory, me: User) -> str:
+    event = make.event(me)
+    for _ in range(4):
+        make.room(event)
+    return f"/events/{event.id}/audit"
+
+
+def changes(make: Factory, me: User) -> str:
+    assert me.role is Role.ADMIN  # which is a change that is told
+    for _ in range(4):
+        make.event(me)
+    return "/audit"
+
+
+LISTS = (
+    events,
+    own_events,
+    own_speakers,
+    accounts,
+    own_registrations,
+    attendees,
+    scans,
+    changes_of_event,
+    changes,
+)
 
 
 @pytest.mark.parametrize("fill", LISTS, ids=lambda fill: fill.__name__)

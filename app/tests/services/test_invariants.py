@@ -11,7 +11,7 @@ from sqlalchemy.exc import InternalError
 from app.core.database import Database, Store
 from app.crud.invariants import INVARIANTS, Invariant
 from app.models import Event, Registration, Room, Seat, Session
-from app.models.enums import EventStatus, RegistrationStatus
+from app.models.enums import EventStatus, RegistrationStatus, Role
 from app.services.invariants import SAMPLES, Breach, check
 from app.tests.factories import DAY, HOUR, Factory
 
@@ -269,6 +269,26 @@ def key_without_event(db: Database, make: Factory) -> int:
     return remember(db, make.user().id, "/api/v1/events", event.id)
 
 
+@breaks
+def role_unlogged(db: Database, make: Factory) -> int:
+    make.user(role=Role.ORGANIZER)
+    admin = make.admin()
+    run(
+        db,
+        "ALTER TABLE users DISABLE TRIGGER USER",
+        f"UPDATE users SET is_active = false WHERE id = {admin.id}",
+    )
+    return admin.id
+
+
+@breaks
+def check_in_unlogged(db: Database, make: Factory) -> Registration:
+    event = make.event()
+    undone, _ = (make.registration(event, checked_in_at=event.start_at) for _ in range(2))
+    run(db, COUNTERS, f"UPDATE registrations SET checked_in_at = NULL WHERE id = {undone.id}")
+    return undone
+
+
 @pytest.mark.parametrize("invariant", INVARIANTS, ids=lambda invariant: invariant.name)
 def test_each_breach_is_found_by_its_name(invariant: Invariant, db: Database, make: Factory) -> None:
     assert check(db) == []
@@ -300,6 +320,15 @@ def test_a_sound_database_has_no_breach(db: Database, make: Factory) -> None:
     make.seat(taken, attendee)
     make.seat(make.session(event, room=parallel, **later), attendee)
     remember(db, full.created_by, "/api/v1/events", full.id)
+    inside = make.registration(event, checked_in_at=event.start_at)
+    admin = make.admin()
+    for change in (
+        f"UPDATE registrations SET checked_in_at = checked_in_at - interval '1 s' WHERE id = {inside.id}",
+        f"UPDATE registrations SET event_id = {make.event().id} WHERE id = {inside.id}",
+        f"UPDATE users SET role = 'ATTENDEE', is_active = false WHERE id = {admin.id}",
+        f"UPDATE users SET role = 'ORGANIZER' WHERE id = {admin.id}",
+    ):
+        run(db, change)
     assert check(db) == []
 
 

@@ -11,7 +11,8 @@ from starlette.responses import StreamingResponse
 
 from app.core.database import Database, Store
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# The last four are the wide forms of the first, which some spreadsheets take for them.
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 @dataclass(frozen=True, slots=True)

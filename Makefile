@@ -48,6 +48,8 @@ POETRY_VERSION := 2.5.1
 MIRROR_PLUGIN_VERSION := 0.6.5
 OWN_POETRY := .poetry/bin/poetry
 
+FUZZ := app/tests/test_fuzz.py app/tests/test_parsers.py
+
 .PHONY: help
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -75,7 +77,7 @@ pooled: $(STAMP) ## Run those of the tests with PgBouncer that a pooler could br
 	echo "tests through pgbouncer"; TEST_PGBOUNCER=1 .venv/bin/python -m pytest -q -n auto $(POOLED_TESTS)
 
 .PHONY: check
-check: lint types layers deps migrations pooled coverage contract ## Run everything that CI runs
+check: lint types layers deps audit migrations pooled coverage contract ## Run everything that CI runs
 
 .PHONY: lint
 lint: $(STAMP) ## Lint the code, its format and the Dockerfile
@@ -97,6 +99,10 @@ layers: $(STAMP) ## Check that the layers import only what lies beneath them
 deps: $(STAMP) ## Check that the dependencies are those that the code uses
 	.venv/bin/deptry app
 
+.PHONY: audit
+audit: $(STAMP) ## Look the dependencies up among the known vulnerabilities
+	.venv/bin/python scripts/audit_dependencies.py
+
 .PHONY: migrations
 migrations: $(STAMP) ## Check that the migrations make the models' schema, and unmake it
 	.venv/bin/python -m pytest -q app/tests/test_migrations.py
@@ -108,6 +114,10 @@ coverage: $(STAMP) ## Run the tests and measure what they reach
 .PHONY: contract
 contract: $(STAMP) ## Check that openapi.json is what the service offers
 	.venv/bin/python -m pytest -q app/tests/test_openapi.py
+
+.PHONY: fuzz
+fuzz: $(STAMP) ## Send more than ten thousand requests that nobody thought of, for some minutes
+	.venv/bin/python -m pytest -q -n auto -p no:logging --hypothesis-profile fuzz $(FUZZ) $(TEST_ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## Run the benchmarks against a service of their own

@@ -72,9 +72,11 @@ def _write(calendar: Calendar) -> bytes:
     written = icalendar.Calendar()
     written.add("PRODID", PRODUCT)
     written.add("VERSION", "2.0")
-    written.add("NAME", printable(calendar.name))
+    # Said to be text: icalendar escapes nothing in properties that it does not know.
+    name = icalendar.vText(printable(calendar.name))
+    written.add("NAME", name)
     # The name in RFC 7986, and the one that calendar programs have read since before it.
-    written.add("X-WR-CALNAME", printable(calendar.name))
+    written.add("X-WR-CALNAME", name)
     for zone in sorted({entry.zone for entry in calendar.entries} - UTC_NAMES):
         written.add_component(_timezone(zone, [entry for entry in calendar.entries if entry.zone == zone]))
     for entry in calendar.entries:

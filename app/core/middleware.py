@@ -216,7 +216,8 @@ class BodyLimit:
         too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         length = Headers(scope=scope).get("content-length", "")
         most = max(self.max_bytes, self._larger.get(scope["path"].rpartition("/")[2], 0))
-        if length.isdigit() and int(length) > most:
+        # Beyond eighteen digits it is too much whatever follows, and Python reads no number of thousands.
+        if length.isdecimal() and int(length[:18]) > most:
             await problem_response(ContentTooLarge())(scope, receive, send)
             return
         read = 0

@@ -231,7 +231,7 @@ def _wrong_media_type(request: Request, faults: Iterable[Any]) -> Problem | None
         return None
     if wanted != "application/json" and sent == "multipart/form-data":
         return None
-    if not sent and int(request.headers.get("content-length", "0") or 0) == 0:
+    if not sent and request.headers.get("content-length", "0").strip("0") == "":
         return None
     return UnsupportedMediaType(f"Send the body with 'Content-Type: {wanted}', not '{sent or 'nothing'}'.")
 

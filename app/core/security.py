@@ -145,7 +145,9 @@ class Tokens:
                 algorithms=[ALGORITHM],
                 options={"require_exp": True, "require_iat": True},
             )
-        except (JWTError, RecursionError):  # the latter from a header nested without end
+        except (JWTError, RecursionError, TypeError, OverflowError):
+            # Beside its own error, python-jose lets through what a header nested without end raises, and
+            # what a time does that is null or endless.
             return None
         match payload:
             # True is an int, and no id.

@@ -1,12 +1,15 @@
 """What the tests stand on: a real PostgreSQL, migrated, one database per worker, rolled back after each test.
 
 Tests that race or crash use real connections on a second database (``live``), which is emptied after each.
+Whatever is logged meanwhile, at whatever level, is searched for the secrets that the tests bring along.
 """
 
+import logging
 import os
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -16,6 +19,7 @@ import psutil
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
 
 from app.api import create_app
@@ -24,7 +28,7 @@ from app.core.embedded_postgres import places, running
 from app.core.migrations import upgrade
 from app.core.settings import DATA, Settings
 from app.models import Base, User
-from app.tests.factories import Factory
+from app.tests.factories import PASSWORD, Factory
 from app.tests.pgbouncer import pooling
 
 SECRET = "only-for-tests-0123456789-abcdefghijklmnop"
@@ -39,6 +43,55 @@ WIDE: dict[str, Any] = {
 
 # A test's database may be lost with the machine; the tests are faster for it.
 FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400"}
+
+# What must be in no log: the tests' password and key, any token, any hash, the address of any calendar.
+SECRETS = re.compile(rf"{PASSWORD}|{SECRET}|eyJ[\w-]+\.eyJ|\$argon2|calendar-of-\d")
+# The tests' own clients, which log what they ask for.
+CLIENTS = ("httpcore", "httpx", "urllib3")
+
+# The same examples each time; `make fuzz` looks at others, and at more.
+hypothesis_settings.register_profile("check", max_examples=100, deadline=None, derandomize=True)
+hypothesis_settings.register_profile("fuzz", max_examples=800, deadline=None, print_blob=True)
+hypothesis_settings.load_profile("check")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many requests were made at random, and how they were answered."""
+    counts: Counter[str] = Counter()
+    # Those of set-up and teardown, which is where they are counted.
+    for report in terminalreporter.getreports(""):
+        if report.when == "teardown":
+            counts.update({name: count for name, count in report.user_properties if name.startswith("fuzz ")})
+    if counts:
+        told = ", ".join(f"{count:,} {name.removeprefix('fuzz ')}" for name, count in sorted(counts.items()))
+        terminalreporter.write_line(f"Made at random: {told}")
+
+
+@pytest.fixture(scope="session")
+def leaks() -> Iterator[list[str]]:
+    """Look through all that is logged, traces and extras too, and collect the lines with a secret."""
+    found: list[str] = []
+    text = logging.Formatter()
+    pass_on = logging.Logger.callHandlers
+
+    def look(logger: logging.Logger, record: logging.LogRecord) -> None:
+        if not record.name.startswith(CLIENTS):
+            said = f"{text.format(record)} {vars(record)}"
+            found.extend([said] if SECRETS.search(said) else [])
+        pass_on(logger, record)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.Logger, "callHandlers", look)
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks(leaks: list[str]) -> Iterator[None]:
+    """Fail a test during which a secret was logged, and let everything be logged to see it."""
+    leaks.clear()
+    logging.getLogger().setLevel(logging.DEBUG)
+    yield
+    assert leaks == []
 
 
 @pytest.fixture(scope="session")

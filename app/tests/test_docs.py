@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,6 +98,29 @@ def test_every_problem_stands_under_its_status() -> None:
         status = part.partition("\n")[0]
         stated += [(slug, status) for slug in re.findall(r"^## (.+)$", part, re.MULTILINE)]
     assert sorted(stated) == sorted((kind.slug(), str(kind.status)) for kind in kinds_of_problem())
+
+
+def test_every_dependency_is_reviewed_in_the_version_that_is_installed() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = [re.match(r"[\w.-]+", wanted) for wanted in project["project"]["dependencies"]]
+    direct = {found[0] for found in named if found}
+    for group in project["tool"]["poetry"]["group"].values():
+        direct |= set(group["dependencies"])
+    locked = tomllib.loads((PROJECT / "poetry.lock").read_text(encoding="utf-8"))["package"]
+    installed = {package["name"]: package["version"] for package in locked if package["name"] in direct}
+    page = (PROJECT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([a-z][\w.-]+) \| ([\w.]+) \| \d{4}-\d\d \|", page, re.MULTILINE)
+    assert sorted(rows) == sorted(installed.items())
+
+
+def test_every_test_that_the_docs_name_is_there() -> None:
+    tests = "".join(
+        path.read_text(encoding="utf-8") for path in (PROJECT / "app" / "tests").rglob("test_*.py")
+    )
+    written = "".join(page.read_text(encoding="utf-8") for page in (PROJECT / "docs").glob("*.md"))
+    named = set(re.findall(r"`(test_\w+)`", written))
+    assert len(named) > 20
+    assert {name for name in named if f"def {name}(" not in tests} == set()
 
 
 def test_every_setting_is_in_the_example_and_in_the_readme() -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.api import create_app
 from app.core.database import Database, Store, TimeLimits
+from app.core.exceptions import ReadOnlyDatabase
 from app.core.settings import Settings
 from app.dependencies.database import Db, transaction
 from app.models import User
@@ -218,13 +219,13 @@ async def test_a_transaction_that_does_nothing_is_ended_and_holds_nothing(limite
     assert (emails(limited), await limited.run(lambda db: db.scalar(text("SELECT 1")))) == ([], 1)
 
 
-async def test_a_database_that_only_reads_is_trouble_and_no_fault_of_ours(limited: Store) -> None:
+async def test_a_database_that_only_reads_is_told_from_a_fault_of_ours(limited: Store) -> None:
     def write() -> None:
         with limited.job() as db:
             db.execute(text("SET TRANSACTION READ ONLY"))
             insert(db, "ana@example.com")
 
-    with pytest.raises(OperationalError):
+    with pytest.raises(ReadOnlyDatabase):
         write()
 
 

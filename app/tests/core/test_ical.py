@@ -57,6 +57,14 @@ def test_another_library_reads_what_was_written() -> None:
     assert (event.status, [line.value for line in event.extra]) == ("CONFIRMED", ["3"])
 
 
+def test_a_name_of_several_lines_is_text_on_one() -> None:
+    shown = lines(written(ENTRY, name="Uno; dos\nBEGIN:VEVENT, y tres"))
+    assert [line for line in shown if line.startswith(("NAME:", "X-WR-CALNAME:"))] == [
+        "NAME:Uno\\; dos\\nBEGIN:VEVENT\\, y tres",
+        "X-WR-CALNAME:Uno\\; dos\\nBEGIN:VEVENT\\, y tres",
+    ]
+
+
 @pytest.mark.parametrize("status", EntryStatus)
 def test_a_status_is_told(status: EntryStatus) -> None:
     assert [event.status for event in read(written(replace(ENTRY, status=status)))] == [status.value]

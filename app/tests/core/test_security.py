@@ -1,9 +1,23 @@
 """Passwords and access tokens, without HTTP."""
 
+import base64
+import hashlib
+import hmac
+import json
+import subprocess
+import sys
+import time
+import tracemalloc
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jose import jwe, jwt
+from jose.constants import ALGORITHMS
+from jose.exceptions import JWKError
 
 from app.core.security import Claims, PasswordHasher, Tokens
 from app.tests.conftest import SECRET
@@ -39,3 +53,99 @@ def test_a_token_says_again_what_it_was_issued_for() -> None:
 def test_a_token_ends_when_its_time_is_over() -> None:
     tokens = Tokens(SECRET, timedelta(seconds=-1))
     assert tokens.read(tokens.issue(ANA)) is None
+
+
+# What the libraries beneath have been open to
+
+
+def pair_of_keys() -> list[str]:
+    """Return the public halves of key pairs, in the forms in which they are handed around."""
+    forms = [
+        (serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo),
+        (serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH),
+    ]
+    publics: list[Any] = [
+        rsa.generate_private_key(public_exponent=65_537, key_size=2_048).public_key(),
+        ec.generate_private_key(ec.SECP256R1()).public_key(),
+    ]
+    return [public.public_bytes(*form).decode() for public in publics for form in forms]
+
+
+def test_the_public_half_of_a_pair_is_no_key_to_sign_with() -> None:
+    """CVE-2024-33663: a public key taken for an HMAC secret, which everybody then knows."""
+    for public in pair_of_keys():
+        with pytest.raises(JWKError):
+            Tokens(public, timedelta(minutes=5))
+
+
+@pytest.mark.parametrize(
+    "alg", ["none", "None", "NONE", "", "RS256", "ES256", "HS384", "dir", None, 256, ["HS256"]]
+)
+def test_no_algorithm_but_ours_is_believed_even_over_the_right_signature(alg: Any) -> None:
+    head, claims, _ = Tokens(SECRET, timedelta(minutes=5)).issue(ANA).split(".")
+    head = segment(json.dumps({"alg": alg, "typ": "JWT"}))
+    right = hmac.new(SECRET.encode(), f"{head}.{claims}".encode(), hashlib.sha256).digest()
+    for signature in (segment(right), ""):
+        assert Tokens(SECRET, timedelta(minutes=5)).read(f"{head}.{claims}.{signature}") is None
+
+
+def test_a_token_names_no_key_and_brings_none() -> None:
+    theirs = "another-key-0123456789-abcdefghijklmnopq"
+    brought = {
+        "jwk": {"kty": "oct", "k": segment(theirs)},
+        "jku": "https://elsewhere.example/keys",
+        "x5u": "https://elsewhere.example/chain",
+        "x5c": [segment(theirs)],
+        "kid": "../../../dev/null",
+    }
+    now = int(time.time())
+    claims = {"sub": ANA.sub, "uid": ANA.uid, "ver": ANA.ver, "iat": now, "exp": now + 60}
+    tokens = Tokens(SECRET, timedelta(minutes=5))
+    assert tokens.read(jwt.encode(claims, theirs, headers=brought)) is None
+    assert tokens.read(jwt.encode(claims, SECRET, headers=brought)) == ANA
+
+
+def test_an_encrypted_token_is_not_opened_however_much_is_in_it() -> None:
+    """CVE-2024-33664: a few kilobytes that become gigabytes once they are decrypted."""
+    key = SECRET[:32]
+    bomb = jwe.encrypt(b"0" * 50_000_000, key, ALGORITHMS.A256GCM, ALGORITHMS.DIR, zip="DEF").decode()
+    assert len(bomb) < 100_000
+    tokens = Tokens(key, timedelta(minutes=5))
+    tracemalloc.start()
+    assert tokens.read(bomb) is None
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2_000_000
+
+
+def test_the_service_cannot_decrypt_at_all() -> None:
+    imported = "import sys, app.main; print('jose.jwe' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", imported], check=True, capture_output=True, text=True)
+    assert ran.stdout == "False\n"
+
+
+def test_a_password_counts_to_its_end_past_72_bytes_and_past_a_nul() -> None:
+    hasher = PasswordHasher()
+    for one, other in [("🎉" * 127 + "a", "🎉" * 127 + "b"), ("nul\0a", "nul\0b"), ("nul\0", "nul")]:
+        stored = hasher.hash(one)
+        assert hasher.verify(one, stored)
+        assert not hasher.verify(other, stored)
+
+
+def test_the_longest_password_takes_no_longer_than_a_short_one() -> None:
+    hasher = PasswordHasher()
+
+    def least(password: str) -> float:
+        spent = []
+        for _ in range(3):
+            began = time.process_time()
+            hasher.hash(password)
+            spent.append(time.process_time() - began)
+        return min(spent)
+
+    assert least("🎉" * 128) < 2 * least("8 signs.")
+
+
+def segment(data: str | bytes) -> str:
+    raw = data if isinstance(data, bytes) else data.encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import Connection
 
+from app.core.settings import PROJECT
 from app.models.enums import EventStatus, TeamRole
 from app.tests.conftest import PREFIX, Caller
 from app.tests.factories import PASSWORD, Factory
@@ -71,6 +72,13 @@ class Call:
     form: Body | None = None
     event: str = "event_id"
     session: str = "session_id"
+
+
+def answers(call: Call, status: EventStatus) -> dict[str, int]:
+    """Return the status that each caller is answered with, on an event that all may see or on a draft."""
+    on_public, on_draft = ACCESS[call.access]
+    due = on_draft if status is EventStatus.DRAFT else on_public
+    return {name: answer or call.success for name, answer in zip(CALLERS, due, strict=True)}
 
 
 def account(scene: Scene) -> dict[str, Any]:
@@ -183,11 +191,8 @@ ROUTES = {
 }
 
 
-@pytest.fixture(params=[EventStatus.PUBLISHED, EventStatus.DRAFT])
-def scene(
-    request: pytest.FixtureRequest, anonymous: Caller, signed_in: SignedIn, make: Factory
-) -> tuple[EventStatus, Scene]:
-    status: EventStatus = request.param
+def stage(status: EventStatus, anonymous: Caller, signed_in: SignedIn, make: Factory) -> Scene:
+    """Make an event of a status, with everything and everybody that belongs to it."""
     owner = make.user()
     event = make.event(owner, status=status)
     users = {
@@ -205,10 +210,11 @@ def scene(
         make.registration(attended, user)
         make.seat(taken, user)
     somebody = make.member(event, TeamRole.STAFF)
-    make.user(email="known@example.net")
+    newcomer = f"new-to-{status.lower()}@example.net"
+    make.user(email=newcomer.replace("new", "known"))
     callers = {name: signed_in(user) for name, user in users.items()}
     registration = make.registration(event)
-    return status, Scene(
+    return Scene(
         event_id=event.id,
         attended_event_id=attended.id,
         session_id=make.session(event).id,
@@ -221,10 +227,17 @@ def scene(
         token=make.calendar(owner),
         user_id=somebody.id,
         email=owner.email,
-        newcomer="new@example.net",
+        newcomer=newcomer,
         times=sent(at(event, 2)),
         callers={"anonymous": anonymous, **callers},
     )
+
+
+@pytest.fixture(params=[EventStatus.PUBLISHED, EventStatus.DRAFT])
+def scene(
+    request: pytest.FixtureRequest, anonymous: Caller, signed_in: SignedIn, make: Factory
+) -> tuple[EventStatus, Scene]:
+    return request.param, stage(request.param, anonymous, signed_in, make)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -233,8 +246,6 @@ def test_each_route_serves_whom_it_should_and_nobody_else(
 ) -> None:
     status, there = scene
     call = ROUTES[route]
-    on_public, on_draft = ACCESS[call.access]
-    answers = on_draft if status is EventStatus.DRAFT else on_public
     method, path = route.split(" ")
     ids = {"event_id": getattr(there, call.event), "session_id": getattr(there, call.session)}
     names = {**vars(there), **ids}
@@ -244,9 +255,12 @@ def test_each_route_serves_whom_it_should_and_nobody_else(
         before = connection.begin_nested()
         seen[name] = caller.request(method, (path + call.query).format(**names), **options).status_code
         before.rollback()
-    assert seen == {
-        name: call.success if answer == OK else answer for name, answer in zip(CALLERS, answers, strict=True)
-    }
+    assert seen == answers(call, status)
+
+
+def test_the_matrix_in_the_docs_says_the_same() -> None:
+    page = SECURITY.read_text(encoding="utf-8")
+    assert page == with_matrix(page), f"renew it with: python -m {__name__}\n{matrix()}"
 
 
 def test_every_route_is_in_the_table(app: FastAPI) -> None:
@@ -256,3 +270,32 @@ def test_every_route_is_in_the_table(app: FastAPI) -> None:
         for method in operations
     }
     assert routes == set(ROUTES)
+
+
+# The matrix in the docs, which `python -m app.tests.routers.test_access` writes anew
+
+SECURITY = PROJECT / "docs" / "security.md"
+BEGIN, END = "<!-- matrix -->\n", "<!-- end of the matrix -->\n"
+
+
+def matrix() -> str:
+    """Return who gets which answer from which route, as a table in Markdown."""
+    rows = [("Route", *CALLERS), ("---",) * (len(CALLERS) + 1)]
+    for route, call in ROUTES.items():
+        on_public, on_draft = answers(call, EventStatus.PUBLISHED), answers(call, EventStatus.DRAFT)
+        rows.append((f"`{route}`", *(told(on_public[name], on_draft[name]) for name in CALLERS)))
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def told(on_public: int, on_draft: int) -> str:
+    return f"{on_public}" if on_public == on_draft else f"{on_public}, draft {on_draft}"
+
+
+def with_matrix(page: str) -> str:
+    """Return ``page`` with the matrix as it is now."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}\n{matrix()}\n{END}{rest.split(END)[1]}"
+
+
+if __name__ == "__main__":
+    SECURITY.write_text(with_matrix(SECURITY.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,6 +1,6 @@
 """The application, put together. Read it as a table of contents."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -17,7 +17,7 @@ from app import services
 from app.core import openapi
 from app.core.chores import every
 from app.core.coalescing import GroupCommit
-from app.core.database import Store
+from app.core.database import Database, Store
 from app.core.docs import serve_docs
 from app.core.exceptions import InvalidRequest, Overloaded, Unavailable
 from app.core.logging import configure_logging
@@ -35,10 +35,12 @@ from app.core.problems import DATABASE_TROUBLE, install_problem_handlers, proble
 from app.core.security import Hashing, Tokens
 from app.core.settings import DefaultSettings, Environment, Settings, load_settings
 from app.core.startup import database_url, prepare
+from app.core.uses import Uses
 from app.dependencies.views import Views
 from app.models.constraints import explain
 from app.routers import (
     aliases,
+    api_keys,
     auth,
     calendars,
     check_ins,
@@ -50,6 +52,7 @@ from app.routers import (
     schedules,
     seats,
     sessions,
+    sign_ins,
     speakers,
     teams,
     users,
@@ -58,7 +61,7 @@ from app.routers import (
 VERSION = "0.1.0"
 OTHER_THREADS = 20
 SECONDS_BETWEEN_CHORES = 60.0
-KEYS_FORGOTTEN_AT_ONCE = 10_000
+ROWS_FORGOTTEN_AT_ONCE = 10_000
 LARGER_BODIES = {"schedule": 8 * 1_048_576}
 
 
@@ -93,6 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.tokens = Tokens(
         settings.secret_key.get_secret_value(),
         timedelta(minutes=settings.access_token_expire_minutes),
+        timedelta(days=settings.refresh_token_expire_days),
     )
     _add_routes(app, settings.api_v1_prefix)
     policies = serve_docs(app, openapi_url) if openapi_url else {}
@@ -112,6 +116,8 @@ def _add_routes(app: FastAPI, prefix: str) -> None:
         seats,
         auth,
         users,
+        sign_ins,
+        api_keys,
         events,
         teams,
         sessions,
@@ -173,10 +179,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             in_groups(store.serving(services.registrations.admit))
         )
         app.state.seatings = await stack.enter_async_context(in_groups(store.serving(services.seats.take)))
-        forget = partial(services.idempotency.forget_expired, limit=KEYS_FORGOTTEN_AT_ONCE)
-        await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, partial(store.chore, forget)))
+        app.state.key_uses = Uses()
+        forgetting = (services.idempotency, services.sign_ins, services.api_keys)
+        chores: list[Callable[[Database], None]] = [
+            *(partial(kept.forget_expired, limit=ROWS_FORGOTTEN_AT_ONCE) for kept in forgetting),
+            partial(services.api_keys.write_uses, uses=app.state.key_uses),
+        ]
+        for chore in chores:
+            await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, partial(store.chore, chore)))
         app.state.views = Views(store, queue=settings.db_queue_size)
-        app.state.hashing = Hashing(settings.hashing_threads, settings.db_queue_size)
+        app.state.hashing = Hashing(settings.hasher, settings.hashing_threads, settings.db_queue_size)
         yield
 
 

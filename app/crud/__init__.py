@@ -2,8 +2,10 @@
 
 from app.crud import (
     admissions,
+    api_keys,
     calendars,
     check_ins,
+    credentials,
     events,
     idempotency,
     moves,
@@ -14,6 +16,7 @@ from app.crud import (
     seats,
     seeds,
     sessions,
+    sign_ins,
     speakers,
     teams,
     users,
@@ -22,8 +25,10 @@ from app.crud.records import get, remove, save, soft_delete, try_save
 
 __all__ = [
     "admissions",
+    "api_keys",
     "calendars",
     "check_ins",
+    "credentials",
     "events",
     "get",
     "idempotency",
@@ -37,6 +42,7 @@ __all__ = [
     "seats",
     "seeds",
     "sessions",
+    "sign_ins",
     "soft_delete",
     "speakers",
     "teams",

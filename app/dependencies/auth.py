@@ -1,17 +1,24 @@
-"""Who is asking: from the bearer token to an active account."""
+"""Who is asking: from the bearer token or API key to an active account."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
-from app.core.exceptions import Unauthorized
-from app.core.security import Claims, Tokens
-from app.crud import users
+from app.core.database import Database
+from app.core.exceptions import MissingScope, NotForKeys, Overloaded, Unauthorized
+from app.core.security import ApiKeys, Claims, Credential, Device, KeyClaims, Tokens, refusal_of
+from app.crud import credentials
 from app.dependencies.database import Db
 from app.models import User
+from app.models.enums import Scope
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+LONGEST_USER_AGENT = 255
 
 
 async def tokens(request: Request) -> Tokens:
@@ -23,8 +30,15 @@ async def tokens(request: Request) -> Tokens:
 AppTokens = Annotated[Tokens, Depends(tokens)]
 
 
+def _needed(request: HTTPConnection) -> frozenset[str]:
+    """Name the scopes of which an API key needs one for a request."""
+    of_method = Scope.READ if request.scope["method"] in SAFE_METHODS else Scope.WRITE
+    also: frozenset[str] = getattr(request.scope.get("route"), "also_for", frozenset())
+    return also | {of_method}
+
+
 class Bearer(OAuth2PasswordBearer):
-    """Read the bearer token. A bad one is refused even where none is needed.
+    """Read the bearer token, or the API key. A bad one is refused even where none is needed.
 
     One dependency and not a chain of them: every request that carries a token passes here.
     """
@@ -34,8 +48,10 @@ class Bearer(OAuth2PasswordBearer):
         # The OpenAPI document gets the whole address once the prefix is known.
         super().__init__(tokenUrl="auth/token", auto_error=False, scheme_name="Account")
 
-    def read(self, request: HTTPConnection) -> Claims | None:
-        """Return what the token of ``request`` claims, or None without one.
+    def read(self, request: HTTPConnection) -> Credential | None:
+        """Return what the token or key of ``request`` claims, or None without one.
+
+        Whether a key is one that was made, only the database knows.
 
         Raises:
             Unauthorized: there is a token, and it is not valid.
@@ -45,16 +61,18 @@ class Bearer(OAuth2PasswordBearer):
         if header is None:
             return None
         scheme, _, token = header.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
             raise Unauthorized
         reader: Tokens = request.app.state.tokens
-        claims = reader.read(token.strip())
+        is_key = token.startswith(ApiKeys.PREFIX)
+        claims = ApiKeys.read(token, _needed(request)) if is_key else reader.read(token)
         if claims is None:
             raise Unauthorized("The token is not valid or has ended. Sign in again.")
         return claims
 
-    def require(self, request: HTTPConnection) -> Claims:
-        """Return what the token of ``request`` claims.
+    def require(self, request: HTTPConnection) -> Credential:
+        """Return what the token or key of ``request`` claims.
 
         Raises:
             Unauthorized: there is no valid token.
@@ -69,7 +87,7 @@ class Bearer(OAuth2PasswordBearer):
 class OptionalBearer(Bearer):
     """Read the token of a request that needs none."""
 
-    async def __call__(self, request: HTTPConnection) -> Claims | None:  # type: ignore[override]
+    async def __call__(self, request: HTTPConnection) -> Credential | None:  # type: ignore[override]
         """Return what the token claims, or None without one."""
         return self.read(request)
 
@@ -77,31 +95,93 @@ class OptionalBearer(Bearer):
 class RequiredBearer(Bearer):
     """Read the token of a request that needs one."""
 
-    async def __call__(self, request: HTTPConnection) -> Claims:  # type: ignore[override]
+    async def __call__(self, request: HTTPConnection) -> Credential:  # type: ignore[override]
         """Return what the token claims."""
         return self.require(request)
 
 
-TokenClaims = Annotated[Claims, Depends(RequiredBearer())]
-ClaimsIfAny = Annotated[Claims | None, Depends(OptionalBearer())]
+class PersonalBearer(Bearer):
+    """Read the token of a request that a person has to make, and no script with a key.
+
+    Else a stolen key could make itself another, or an account that outlives it.
+    """
+
+    async def __call__(self, request: HTTPConnection) -> Claims:  # type: ignore[override]
+        """Return what the token claims."""
+        claims = self.require(request)
+        if isinstance(claims, KeyClaims):
+            raise NotForKeys
+        return claims
 
 
-async def viewer(claims: ClaimsIfAny, db: Db) -> User | None:
+_in_person = PersonalBearer()
+
+ShownClaims = Annotated[Credential, Depends(RequiredBearer())]
+ClaimsIfAny = Annotated[Credential | None, Depends(OptionalBearer())]
+PersonalClaims = Annotated[Claims, Depends(_in_person)]
+InPerson = Depends(_in_person)
+
+
+async def viewer(request: Request, claims: ClaimsIfAny, db: Db) -> User | None:
     """Return the account that asks, or None for somebody without a token."""
-    return None if claims is None else await _account(db, claims)
+    return None if claims is None else await _account(request, claims, db)
 
 
-async def current_user(claims: TokenClaims, db: Db) -> User:
+async def current_user(request: Request, claims: ShownClaims, db: Db) -> User:
     """Return the account that asks."""
-    return await _account(db, claims)
+    return await _account(request, claims, db)
 
 
-async def _account(db: Db, claims: Claims) -> User:
-    user = await run_in_threadpool(users.get_by_claims, db, claims)
-    if user is None:
-        raise Unauthorized("The token belongs to no active account any more. Sign in again.")
+async def _account(request: Request, claims: Credential, db: Db) -> User:
+    with noting_use(request, claims):
+        return await run_in_threadpool(account_of, db, claims)
+
+
+def account_of(db: Database, claims: Credential) -> User:
+    """Return the active account that a credential opens.
+
+    Raises:
+        Unauthorized: it opens none.
+        MissingScope: it is a key, and its scopes do not reach.
+
+    """
+    user, in_scope = credentials.get_account(db, claims) or (None, None)
+    refusal = refusal_of(claims, in_scope)
+    if user is None or refusal is not None:
+        raise refusal or Unauthorized
     return user
+
+
+@contextmanager
+def noting_use(request: HTTPConnection, claims: Credential) -> Iterator[None]:
+    """Note that an API key was used, unless it turns out to open nothing."""
+    used = True
+    try:
+        yield
+    except (Unauthorized, MissingScope, Overloaded):
+        used = False
+        raise
+    finally:
+        if used and isinstance(claims, KeyClaims):
+            request.app.state.key_uses.note(claims.digest)
 
 
 Viewer = Annotated[User | None, Depends(viewer)]
 CurrentUser = Annotated[User, Depends(current_user)]
+
+
+async def device(request: Request, tokens: AppTokens) -> Device:
+    """Read what signs in: what the client says it is, as far as it can be stored and shown."""
+    said = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))
+    return Device(tokens, said[:LONGEST_USER_AGENT] or None)
+
+
+ThisDevice = Annotated[Device, Depends(device)]
+
+
+async def no_store(response: Response) -> None:
+    """Let nobody on the way keep an answer that holds a secret."""
+    response.headers["Cache-Control"] = "no-store"
+
+
+NoStore = Depends(no_store)

@@ -1,39 +1,24 @@
 """The answer to a scan: 201 for a check-in, 200 for one made before, or a refusal that undoes nothing."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Depends, Request, Response, status
+from fastapi import Depends, Response, status
 
 from app.core.exceptions import Problem
-from app.core.problems import problem_response
+from app.dependencies import refusals
 from app.dependencies.idempotency import OnceRoute
+from app.models.enums import Scope
 from app.schemas.check_ins import CheckInRead
 
 
-class _Refused(Exception):  # noqa: N818 - no failure: the refusal is what was decided and written
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
+class DoorRoute(refusals.DecidedRoute, OnceRoute):
+    """Answer refused scans, which are kept, past the keeper of idempotency keys, who keeps successes only.
 
-
-class DoorRoute(OnceRoute):
-    """Answer a refusal that was decided, and let the request's transaction be committed.
-
-    A problem that is raised the usual way goes through the transaction and undoes it. This one ends here,
-    inside, past the keeper of idempotency keys, who remembers successes only.
+    An API key for the door comes in here, and nowhere else.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
-        """Wrap the handler, inside the transaction that the request's dependencies opened."""
-        serve = super().get_route_handler()
-
-        async def serve_at_the_door(request: Request) -> Response:
-            try:
-                return await serve(request)
-            except _Refused as refused:
-                return problem_response(refused.problem)
-
-        return serve_at_the_door
+    also_for = frozenset({Scope.CHECK_IN})
 
 
 Answer = Callable[[CheckInRead | Problem], CheckInRead]
@@ -43,10 +28,9 @@ async def answer(response: Response) -> Answer:
     """Let a route answer what was decided at the door, with the status that says it."""
 
     def say(decided: CheckInRead | Problem) -> CheckInRead:
-        if isinstance(decided, Problem):
-            raise _Refused(decided)
-        response.status_code = status.HTTP_201_CREATED if decided.first else status.HTTP_200_OK
-        return decided
+        made = refusals.answer(decided)
+        response.status_code = status.HTTP_201_CREATED if made.first else status.HTTP_200_OK
+        return made
 
     return say
 

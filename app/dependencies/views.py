@@ -14,9 +14,9 @@ from app.core.coalescing import SharedReads
 from app.core.conditional import known, tag
 from app.core.database import Database, Store
 from app.core.exceptions import NotFound, Unauthorized
-from app.core.security import Claims
-from app.crud import users
-from app.dependencies.auth import Bearer
+from app.core.security import Credential
+from app.dependencies.auth import Bearer, account_of, noting_use
+from app.models import User
 
 LONGEST_TAGS = 4_096
 
@@ -61,24 +61,20 @@ class Views:
         """Read from ``store``; let ``queue`` readers wait."""
         self._store = store
         self.shared: SharedReads[Look, View] = SharedReads(lambda look: store.run(look.take), queue=queue)
-        self._accounts: SharedReads[Claims, bool] = SharedReads(self._fits, queue=queue)
+        self._accounts: SharedReads[Credential, User] = SharedReads(self._account_of, queue=queue)
 
-    async def _fits(self, claims: Claims) -> bool:
-        return await self._store.run(lambda db: users.get_by_claims(db, claims)) is not None
+    async def _account_of(self, claims: Credential) -> User:
+        return await self._store.run(lambda db: account_of(db, claims))
 
-    async def ensure_active(self, claims: Claims) -> None:
-        """Refuse a token whose account is not active any more, or not what it says."""
-        if not await self._accounts.get(claims):
-            raise _no_account()
+    async def ensure_active(self, claims: Credential) -> None:
+        """Refuse a token or key that has ended, or whose account is not active or not what it says."""
+        await self._accounts.get(claims)
 
-    async def own(self, claims: Claims, look: Look) -> View:
+    async def own(self, claims: Credential, look: Look) -> View:
         """Ask for one person, and share with nobody."""
 
         def take(db: Database) -> View:
-            viewer = users.get_by_claims(db, claims)
-            if viewer is None:
-                raise _no_account()
-            return _written(look.shape, look.service(db, viewer, *look.about))
+            return _written(look.shape, look.service(db, account_of(db, claims), *look.about))
 
         return await self._store.run(take)
 
@@ -88,7 +84,7 @@ class Reader:
     """Somebody who reads: whose token it is, if any, and what they have already."""
 
     request: HTTPConnection
-    claims: Claims | None
+    claims: Credential | None
     if_none_match: str | None
 
     @property
@@ -99,7 +95,8 @@ class Reader:
     async def list(self, shape: Any, service: Callable[..., Any], *about: Hashable) -> Response:
         """Answer what ``service(db, *about)`` finds, which is the same for all."""
         if self.claims is not None:
-            await self._views.ensure_active(self.claims)
+            with noting_use(self.request, self.claims):
+                await self._views.ensure_active(self.claims)
         return self._answer(await self._views.shared.get(Look(shape, service, about)), PUBLIC)
 
     async def see(self, shape: Any, service: Callable[..., Any], *about: Hashable) -> Response:
@@ -115,7 +112,9 @@ class Reader:
         """Answer what ``service(db, me, *about)`` finds, to me only."""
         if self.claims is None:
             raise Unauthorized
-        return self._answer(await self._views.own(self.claims, Look(shape, service, about)), PERSONAL)
+        with noting_use(self.request, self.claims):
+            view = await self._views.own(self.claims, Look(shape, service, about))
+        return self._answer(view, PERSONAL)
 
     def _answer(self, view: View, cache_control: str) -> Response:
         headers = {"ETag": view.tag, "Cache-Control": cache_control, "Vary": "Authorization"}
@@ -155,7 +154,3 @@ def _written(shape: Any, found: Any) -> View:
     adapter = _adapter(shape)
     body = adapter.dump_json(adapter.validate_python(found, from_attributes=True))
     return View(body, tag(getattr(found, "version", 0), body))
-
-
-def _no_account() -> Unauthorized:
-    return Unauthorized("The token belongs to no active account any more. Sign in again.")

@@ -1,5 +1,6 @@
 """The tables. Importing this package makes all of them known to the metadata."""
 
+from app.models.api_key import ApiKey
 from app.models.base import Base
 from app.models.calendar_feed import CalendarFeed
 from app.models.check_in import Scan
@@ -9,11 +10,13 @@ from app.models.registration import Registration
 from app.models.room import Room
 from app.models.seat import Seat
 from app.models.session import Session, session_speakers
+from app.models.sign_in import SignIn
 from app.models.speaker import Speaker, event_speakers
 from app.models.team_member import TeamMember
 from app.models.user import User
 
 __all__ = [
+    "ApiKey",
     "Base",
     "CalendarFeed",
     "Event",
@@ -23,6 +26,7 @@ __all__ = [
     "Scan",
     "Seat",
     "Session",
+    "SignIn",
     "Speaker",
     "TeamMember",
     "User",

@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from app import services
 from app.core.documents import document_response
-from app.core.exceptions import NotFound, Unauthorized
+from app.core.exceptions import NotForKeys, NotFound, Unauthorized
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, Viewer
+from app.dependencies.auth import CurrentUser, InPerson, NoStore, Viewer
 from app.dependencies.database import Db
 from app.dependencies.paths import Address, EventId
 from app.dependencies.views import KnownTag
@@ -45,7 +45,8 @@ def read_event_calendar(event_id: EventId, viewer: Viewer, db: Db, known: KnownT
     "/users/me/calendar",
     summary="An address for my calendar",
     status_code=status.HTTP_201_CREATED,
-    responses=problems(Unauthorized),
+    dependencies=[InPerson, NoStore],
+    responses=problems(Unauthorized, NotForKeys),
 )
 def open_calendar(actor: CurrentUser, db: Db, address: Address) -> CalendarFeedRead:
     """Make a secret address at which calendar programs read my calendar. It ends the one made before.

@@ -9,13 +9,14 @@ from app.core.exceptions import (
     EmailTaken,
     Forbidden,
     LastAdmin,
+    NotForKeys,
     NotFound,
     Unauthorized,
     WrongPassword,
 )
 from app.core.pagination import Slice
 from app.core.problems import problems
-from app.dependencies.auth import AppTokens, CurrentUser
+from app.dependencies.auth import CurrentUser, InPerson, NoStore, ThisDevice
 from app.dependencies.database import Db
 from app.dependencies.passwords import PasswordProof
 from app.dependencies.paths import UserId
@@ -50,21 +51,22 @@ async def read_me(reader: AnyReader) -> Response:
 @router.patch(
     "/me",
     summary="Change my account",
-    responses=problems(Unauthorized, WrongPassword, EmailTaken),
+    dependencies=[InPerson, NoStore],
+    responses=problems(Unauthorized, WrongPassword, NotForKeys, EmailTaken),
 )
 def update_me(
     command: OwnAccountUpdate,
     proof: PasswordProof,
-    tokens: AppTokens,
+    device: ThisDevice,
     actor: CurrentUser,
     db: Db,
 ) -> OwnAccountRead:
     """Change one's name, email or password.
 
-    A new email or password needs `current_password`. It ends every token of the account, and the answer
-    carries a new one in `token`.
+    A new email or password needs `current_password`. It ends every session of the account, and the answer
+    carries the tokens of a new one in `token`. API keys go on: see `GET /users/me/api-keys`.
     """
-    return services.users.update_own(db, actor, command, proof, tokens)
+    return services.users.update_own(db, actor, command, proof, device)
 
 
 @router.get(
@@ -106,11 +108,13 @@ def list_accounts(wanted: Annotated[UserQuery, Query()], actor: CurrentUser, db:
     "/{user_id}",
     summary="Change an account",
     response_model=UserRead,
-    responses=problems(Unauthorized, Forbidden, NotFound, LastAdmin),
+    dependencies=[InPerson],
+    responses=problems(Unauthorized, Forbidden, NotForKeys, NotFound, LastAdmin),
 )
 def update_account(user_id: UserId, command: UserUpdate, actor: CurrentUser, db: Db) -> User:
     """Give an account another role, or switch it off or on. For administrators.
 
-    A change ends every token of the account. The last active administrator stays one.
+    A change ends every session of the account. Switching it off ends its API keys, too. The last active
+    administrator stays one.
     """
     return services.users.update_account(db, actor, user_id, command)

@@ -2,6 +2,7 @@
 
 from app.services import (
     admins,
+    api_keys,
     auth,
     calendars,
     check_ins,
@@ -15,6 +16,7 @@ from app.services import (
     seats,
     seeds,
     sessions,
+    sign_ins,
     speakers,
     teams,
     users,
@@ -22,6 +24,7 @@ from app.services import (
 
 __all__ = [
     "admins",
+    "api_keys",
     "auth",
     "calendars",
     "check_ins",
@@ -35,6 +38,7 @@ __all__ = [
     "seats",
     "seeds",
     "sessions",
+    "sign_ins",
     "speakers",
     "teams",
     "users",

@@ -45,14 +45,14 @@ def admit(db: Database, applications: Sequence[Application]) -> list[Registratio
     Takes any number of applications for any number of events, in a number of statements that depends on
     neither. Applications of one person, or under one key, are decided as if they had come one after the
     other. Returns, in the same order, the registration made (or made before, under the same key) or one of
-    ``Unauthorized``, ``NotFound``, ``RegistrationClosed``, ``AlreadyRegistered``, ``EventFull`` and
-    ``IdempotencyKeyReused``.
+    ``Unauthorized``, ``MissingScope``, ``NotFound``, ``RegistrationClosed``, ``AlreadyRegistered``,
+    ``EventFull`` and ``IdempotencyKeyReused``.
     """
     # The events first: whoever shares one waits here, and then sees all that was done under its lock.
     doors, now = crud.admissions.lock_doors(db, {application.wanted_id for application in applications})
     pairs = {(application.wanted_id, application.claims.uid) for application in applications}
     hall = _Hall(
-        fitting=crud.admissions.list_fitting(db, {application.claims for application in applications}),
+        fitting=crud.credentials.map_fitting(db, {application.claims for application in applications}),
         doors=doors,
         now=now,
         registered=crud.admissions.list_live(db, pairs),

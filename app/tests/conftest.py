@@ -21,7 +21,7 @@ from app.core.embedded_postgres import running
 from app.core.migrations import upgrade
 from app.core.settings import DATA, Settings
 from app.models import Base, User
-from app.tests.factories import Factory
+from app.tests.factories import Factory, claims_of
 
 SECRET = "only-for-tests-0123456789-abcdefghijklmnop"
 PREFIX = "/api/v1"
@@ -166,7 +166,7 @@ def anonymous(running_app: TestClient, connection: Connection) -> Caller:
 @pytest.fixture
 def signed_in(running_app: TestClient, connection: Connection, app: FastAPI) -> Callable[[User], Caller]:
     """Call with the token of an account."""
-    return lambda user: Caller(running_app, app.state.tokens.issue(user.claims))
+    return lambda user: Caller(running_app, app.state.tokens.issue(claims_of(user)))
 
 
 @pytest.fixture

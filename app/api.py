@@ -1,6 +1,6 @@
 """The application, put together. Read it as a table of contents."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -18,7 +18,7 @@ from app import services
 from app.core import openapi
 from app.core.chores import every
 from app.core.coalescing import GroupCommit
-from app.core.database import Store, TimeLimits
+from app.core.database import Database, Store, TimeLimits
 from app.core.docs import serve_docs
 from app.core.draining import Draining
 from app.core.exceptions import InvalidRequest, Overloaded, ReadOnlyDatabase, TooManyRequests, Unavailable
@@ -42,10 +42,12 @@ from app.core.security import Hashing, Seals, Tokens
 from app.core.settings import DefaultSettings, Environment, Settings, load_settings
 from app.core.startup import database_url, prepare
 from app.core.tracing import Tracing
+from app.core.uses import Uses
 from app.dependencies.views import Views
 from app.models.constraints import explain
 from app.routers import (
     aliases,
+    api_keys,
     audit_entries,
     auth,
     calendars,
@@ -58,6 +60,7 @@ from app.routers import (
     schedules,
     seats,
     sessions,
+    sign_ins,
     speakers,
     teams,
     users,
@@ -68,7 +71,7 @@ OTHER_THREADS = 20
 PAPERWORK_THREADS = 2
 SECONDS_BETWEEN_CHORES = 60.0
 SECONDS_BETWEEN_LOOKS = 1.0
-KEYS_FORGOTTEN_AT_ONCE = 10_000
+ROWS_FORGOTTEN_AT_ONCE = 10_000
 LARGER_BODIES = {"schedule": 4 * 1_048_576}
 
 
@@ -103,7 +106,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     secret = settings.secret_key.get_secret_value()
-    app.state.tokens = Tokens(secret, timedelta(minutes=settings.access_token_expire_minutes))
+    app.state.tokens = Tokens(
+        secret,
+        timedelta(minutes=settings.access_token_expire_minutes),
+        timedelta(days=settings.refresh_token_expire_days),
+    )
     app.state.cursor_seals = Seals(secret, "cursors")
     app.state.limiter = Limiter(settings)
     app.state.tracing = tracing
@@ -131,6 +138,8 @@ def _add_routes(app: FastAPI, prefix: str) -> None:
         sessions,
         auth,
         users,
+        sign_ins,
+        api_keys,
         teams,
         moves,
         speakers,
@@ -223,10 +232,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.seatings = seatings = await stack.enter_async_context(
             in_groups(take, notice=metrics.of_batches("seats"))
         )
-        forget = partial(services.idempotency.forget_expired, limit=KEYS_FORGOTTEN_AT_ONCE)
-        await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, partial(store.chore, forget)))
+        app.state.key_uses = Uses()
+        forgetting = (services.idempotency, services.sign_ins, services.api_keys)
+        chores: list[Callable[[Database], None]] = [
+            *(partial(kept.forget_expired, limit=ROWS_FORGOTTEN_AT_ONCE) for kept in forgetting),
+            partial(services.api_keys.write_uses, uses=app.state.key_uses),
+        ]
+        for chore in chores:
+            await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, partial(store.chore, chore)))
         app.state.views = views = Views(store, queue=queue, patience=patience, notice=metrics.of_looks)
-        app.state.hashing = hashing = Hashing(settings.hashing_threads, queue, patience)
+        app.state.hashing = hashing = Hashing(settings.hasher, settings.hashing_threads, queue, patience)
         app.state.paperwork = paperwork = Threads(PAPERWORK_THREADS, queue, patience)
         metrics.watch(
             lambda: store.connections_in_use,

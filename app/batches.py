@@ -1,14 +1,14 @@
 """Batches of applications, decided in turn: what is the same whatever is applied for."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from app import crud
 from app.core.database import Database
-from app.core.exceptions import IdempotencyKeyReused, NotFound, Overloaded, Problem, Unauthorized
-from app.core.security import Claims
+from app.core.exceptions import IdempotencyKeyReused, NotFound, Overloaded, Problem
+from app.core.security import Credential, refusal_of
 from app.schemas.fields import Output
 from app.schemas.idempotency import Answer, Slot
 from app.schemas.registrations import Application
@@ -28,12 +28,12 @@ class _Accepted(Generic[Entry]):
 class Hall(ABC, Generic[Entry, Made]):
     """What is known at the doors while a batch is decided; it changes as people come in.
 
-    ``waited`` says whether for the doors that others held; if not, those are missing. ``fitting`` are the
-    claims that still fit an active account.
+    ``waited`` says whether for the doors that others held; if not, those are missing. ``fitting`` has the
+    credentials that open an active account, and whether their scopes reach.
     """
 
     waited: bool
-    fitting: Collection[Claims]
+    fitting: Mapping[Credential, bool]
 
     @abstractmethod
     def decide(self, application: Application) -> Entry | Problem:
@@ -56,8 +56,9 @@ class Hall(ABC, Generic[Entry, Made]):
     def serve(self, db: Database, applications: Sequence[Application]) -> list[Made | Problem]:
         """Decide on applications in the order of arrival, and return what came of each.
 
-        A token that fits no account is refused, and a key gets the answer that it got before, in this batch
-        or earlier. Call this under the locks that decide: who waited for them sees what was kept meanwhile.
+        A credential that opens no account is refused, and an idempotency key gets the answer that it got
+        before, in this batch or earlier. Call this under the locks that decide: who waited for them sees
+        what was kept meanwhile.
         """
         answered = crud.idempotency.map_answers(db, {entry.slot for entry in applications if entry.slot})
         known: dict[Slot, tuple[bytes, _Accepted[Entry] | Answer]] = {**answered}
@@ -77,8 +78,9 @@ class Hall(ABC, Generic[Entry, Made]):
     def _judge(
         self, application: Application, known: dict[Slot, tuple[bytes, _Accepted[Entry] | Answer]]
     ) -> _Accepted[Entry] | Made | Problem:
-        if application.claims not in self.fitting:
-            return Unauthorized("The token belongs to no active account any more. Sign in again.")
+        refusal = refusal_of(application.claims, self.fitting.get(application.claims))
+        if refusal is not None:
+            return refusal
         key, slot = application.key, application.slot
         if key is not None and slot in known:
             digest, before = known[slot]

@@ -156,10 +156,10 @@ def create_admin(
     if password is None and not sys.stdin.isatty():
         password = sys.stdin.readline().rstrip("\r\n") or None
     with _migrated_database(settings) as store:
-        outcome = _appoint(store, email, password)
+        outcome = _appoint(store, settings.hasher, email, password)
         if outcome is admins.Appointment.NEEDS_PASSWORD and sys.stdin.isatty():
             password = typer.prompt("Password of the new account", hide_input=True, confirmation_prompt=True)
-            outcome = _appoint(store, email, password)
+            outcome = _appoint(store, settings.hasher, email, password)
     if outcome is admins.Appointment.NEEDS_PASSWORD:
         raise CannotGoOn(f"{email} has no account yet: a new one needs a password, by --password or a pipe.")
     console.print(
@@ -197,7 +197,7 @@ def seed(
     if in_production and not yes:
         raise CannotGoOn("This is production (ENV=prod). Add --yes if made-up data belong there.")
     password = secrets.token_urlsafe(12) if in_production else DEMO_PASSWORD
-    password_hash = PasswordHasher().hash(password)
+    password_hash = settings.hasher.hash(password)
     today = datetime.now(UTC).date()
     with _migrated_database(settings) as store:
         if events or people or registrations:
@@ -284,7 +284,7 @@ def _announce(host: str, port: int) -> None:
     logger.info("Ready. Try it in Swagger UI: http://%s:%s/docs", shown, port)
 
 
-def _appoint(store: Store, email: str, password: str | None) -> admins.Appointment:
+def _appoint(store: Store, hasher: PasswordHasher, email: str, password: str | None) -> admins.Appointment:
     try:
         account = AccountCreate(email=email, password=password or "not needed")
     except ValidationError as error:
@@ -292,7 +292,7 @@ def _appoint(store: Store, email: str, password: str | None) -> admins.Appointme
             f"{fault['loc'][0]}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
         ]
         raise CannotGoOn("\n".join(faults)) from None
-    password_hash = PasswordHasher().hash(account.password) if password else None
+    password_hash = hasher.hash(account.password) if password else None
     with store.job() as db:
         return admins.appoint(db, account.email, password_hash)
 

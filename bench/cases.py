@@ -153,6 +153,19 @@ SIGN_UP = Case(
     note="bound by hashing",
 )
 
+STAYING = """
+INSERT INTO sign_ins (id, user_id, token_version, family_digest, token_digest, expires_at)
+SELECT :people + i + 1, i + 1, 1, sha256(lpad(i::text, 43, 'n')::bytea),
+    sha256(('mer_' || lpad(i::text, 43, 'n') || lpad(i::text, 43, 's'))::bytea), now() + interval '1 day'
+FROM generate_series(0, :count - 1) AS i
+"""
+
+
+def _refresh_token(i: int) -> dict[str, str]:
+    """Return the refresh token of a sign-in made above."""
+    return {"refresh_token": f"mer_{i:n>43}{i:s>43}"}
+
+
 GUESTS = """
 INSERT INTO registrations (event_id, user_id, status, ticket_code)
 SELECT i % :events + 1, i + 1, 'CONFIRMED', 'ticket-' || i FROM generate_series(0, :count - 1) AS i
@@ -355,5 +368,31 @@ WRITES = (
     # The administrator is person 1.
     Case("update_account", "PATCH", 200, lambda _, i: Request(f"/users/{i + 2}", 1, {"role": "ORGANIZER"})),
     SIGN_UP,
+    Case("refresh", "POST", 200, lambda _, i: Request("/auth/refresh", 0, _refresh_token(i)), more=STAYING),
+    Case("sign_out", "POST", 204, lambda _, i: Request("/auth/logout", 0, _refresh_token(i)), more=STAYING),
+    Case(
+        "end_sign_in",
+        "DELETE",
+        204,
+        lambda world, i: Request(f"/users/me/sessions/{world.people + i + 1}", i + 1),
+        more=STAYING,
+    ),
+    Case(
+        "make_api_key",
+        "POST",
+        201,
+        lambda _, i: Request("/users/me/api-keys", i + 1, {"name": f"Key {i}", "scopes": ["read"]}),
+    ),
+    Case(
+        "end_api_key",
+        "DELETE",
+        204,
+        lambda _, i: Request(f"/users/me/api-keys/{i + 1}", i + 1),
+        more="""
+        INSERT INTO api_keys (id, user_id, key_digest, prefix, name, scopes)
+        SELECT i + 1, i + 1, sha256(i::text::bytea), 'mek_', 'Key', '{read}'
+        FROM generate_series(0, :count - 1) AS i
+        """,
+    ),
 )
 """Every route that writes."""

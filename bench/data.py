@@ -24,6 +24,10 @@ ROWS = (
     FROM generate_series(1, :people) AS n
     """,
     """
+    INSERT INTO sign_ins (user_id, token_version, family_digest, token_digest, expires_at)
+    SELECT id, 1, sha256(email::bytea), sha256(email::bytea), now() + interval '1 day' FROM users ORDER BY id
+    """,
+    """
     INSERT INTO events (name, description, venue, start_at, end_at, capacity_total, created_by)
     SELECT 'Event ' || n, repeat('Words about the event. ', 10), 'Venue ' || n % 50,
         :first_day + make_interval(days => n % :days), :first_day + make_interval(days => n % :days + 3),
@@ -44,7 +48,15 @@ ROWS = (
     """,
     "INSERT INTO session_speakers (session_id, speaker_id, during) SELECT id, event_id, during FROM sessions",
 )
-"""Event n is owned by person n and has room n, speaker n and the sessions from (n - 1) * 3 + 1."""
+"""Person n is signed in by sign-in n.
+
+Event n is owned by person n and has room n, speaker n and the sessions from (n - 1) * 3 + 1.
+"""
+
+
+def claims(n: int) -> Claims:
+    """Say what the token of person ``n`` claims."""
+    return Claims(uid=n, sub=f"person{n}@example.com", ver=1, sid=n)
 
 
 def empty(engine: Engine) -> None:
@@ -81,7 +93,7 @@ class World:
     def tokens(self, tokens: Tokens) -> Iterator[str]:
         """Yield the token of person 1, 2, and so on."""
         for n in range(1, self.people + 1):
-            yield tokens.issue(Claims(uid=n, sub=f"person{n}@example.com", ver=1))
+            yield tokens.issue(claims(n))
 
     def fill(self, engine: Engine, more: str = "", *, count: int = 0) -> None:
         """Empty the database and fill it anew, with ``more`` rows for ``count`` requests that need them."""

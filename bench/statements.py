@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import event
 
 from app.core.database import Database, Store
-from app.core.security import Claims
 from app.schemas.registrations import Application, RegistrationMade
 from app.services.registrations import admit
 from bench.audit import store_of
+from bench.data import claims
 from bench.load import BrokenRunError
 from bench.rig import Rig
 
@@ -50,9 +50,7 @@ def statements_per_batch(rig: Rig, sizes: Sequence[int]) -> list[int]:
             with store.job() as db:
                 db.connection()
             sent.clear()
-            claims = (Claims(uid=n, sub=f"person{n}@example.com", ver=1) for n in range(1, size + 1))
-            events = (n + place for n in range(1, size + 1))
-            batch = [Application(who, where) for who, where in zip(claims, events, strict=True)]
+            batch = [Application(claims(n), n + place) for n in range(1, size + 1)]
             refused = [made for made in serve(batch) if not isinstance(made, RegistrationMade)]
             if refused:
                 message = f"{len(refused)} of a batch of {size} were refused, the first with {refused[0]!r}"

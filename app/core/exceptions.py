@@ -3,8 +3,11 @@
 Problem
 ├── UntrustedHost                400
 ├── Unauthorized                 401
-│   └── BadCredentials
+│   ├── BadCredentials
+│   └── BadRefreshToken
 ├── Forbidden                    403
+│   ├── MissingScope
+│   ├── NotForKeys
 │   └── WrongPassword
 ├── NotFound                     404
 │   ├── NotRegistered
@@ -59,7 +62,7 @@ person can act on and the members that a program can. What each means to a clien
 import math
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Self
 
 LONGEST_WAIT = 30.0
@@ -123,12 +126,40 @@ class BadCredentials(Unauthorized):
     default_detail = "No active account has this email and password. Check both and try again."
 
 
+class BadRefreshToken(Unauthorized):
+    """The refresh token was never given out, has ended, or was used before, which has ended its family."""
+
+    title = "Sign in again"
+    default_detail = "The refresh token has ended, or was used before. Sign in with the password again."
+
+
 class Forbidden(Problem):
     """The account is known and has no right to this."""
 
     status = 403
     title = "Not allowed"
     default_detail = "Your account has no right to do this. Ask whoever runs the event, or an administrator."
+
+
+class MissingScope(Forbidden):
+    """The API key has none of the scopes that would do; ``scopes`` names them."""
+
+    title = "The API key lacks the scope"
+    default_detail = "This API key may not do this: it has none of the scopes named in 'scopes'."
+
+    @classmethod
+    def of(cls, scopes: Collection[str]) -> Self:
+        """Name the scopes of which one is needed."""
+        names = sorted(scopes)
+        wanted = " or ".join(f"'{name}'" for name in names)
+        return cls(f"This API key lacks the scope {wanted}. Make one that has it.", scopes=names)
+
+
+class NotForKeys(Forbidden):
+    """An API key would change an account, or how it is signed in to."""
+
+    title = "Not for API keys"
+    default_detail = "No API key does this. Sign in with the password, and use the token that you get."
 
 
 class WrongPassword(Forbidden):

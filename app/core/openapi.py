@@ -1,10 +1,12 @@
 """What the OpenAPI document says beside what the routes say."""
 
+from copy import deepcopy
 from typing import Any
 
 from fastapi import FastAPI
 
-from app.core.problems import PROBLEM_SCHEMA
+from app.core.exceptions import MissingScope, NotForKeys
+from app.core.problems import MEDIA_TYPE, PROBLEM_SCHEMA, problems
 
 DESCRIPTION = """
 The backend that organisers run their events on: **events** with **sessions**, **speakers** and **rooms**,
@@ -51,14 +53,32 @@ def describe_problems(app: FastAPI) -> None:
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            parts = generate().setdefault("components", {})
+            whole = generate()
+            parts = whole.setdefault("components", {})
             schemas = parts.setdefault("schemas", {})
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
             schemas["Problem"] = PROBLEM_SCHEMA
+            _describe_keys(parts["securitySchemes"], whole["paths"])
             # The whole path, so that the Authorize dialog finds it whatever the prefix is.
             password = parts["securitySchemes"]["Account"]["flows"]["password"]
             password["tokenUrl"] = str(app.url_path_for("sign_in_with_form"))
         return generate()
 
     app.openapi = document  # type: ignore[method-assign]
+
+
+def _describe_keys(schemes: dict[str, Any], paths: dict[str, dict[str, Any]]) -> None:
+    """Say where API keys are taken, and that one may lack the scope: it is refused in one place for all."""
+    schemes["Key"] = {"type": "http", "scheme": "bearer", "description": "An API key, `mek_…`."}
+    lacking = problems(MissingScope)[MissingScope.status]
+    for operation in (operation for path in paths.values() for operation in path.values()):
+        responses = operation["responses"]
+        refused = responses.get(str(MissingScope.status), deepcopy(lacking))
+        examples = refused["content"][MEDIA_TYPE]["examples"]
+        if "security" in operation and NotForKeys.slug() not in examples:
+            operation["security"].append({"Key": []})
+            examples.update(deepcopy(lacking["content"][MEDIA_TYPE]["examples"]))
+            titles = dict.fromkeys([*refused["description"].split(". "), lacking["description"]])
+            refused["description"] = ". ".join(titles)
+            responses[str(MissingScope.status)] = refused

@@ -4,6 +4,7 @@ The headers are those of draft-ietf-httpapi-ratelimit-headers-11: ``RateLimit-Po
 ``RateLimit`` what is left of it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
@@ -18,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.exceptions import Problem, TooManyRequests, Unavailable
 from app.core.metrics import PATH as METRICS_PATH
 from app.core.problems import problem_response
-from app.core.security import Claims, Tokens, bearer_token
+from app.core.security import ApiKeys, Tokens, bearer_token, digest_of
 from app.core.settings import Settings
 from app.core.windows import Away, windows_at
 
@@ -151,7 +152,7 @@ class RateLimits:
     """Refuse whoever has asked too often, before anything is done for them.
 
     Whoever writes is known by the token, without a question to the database; one that is not valid counts
-    for nobody, and its sender is known by the address. So is whoever reads.
+    for nobody, and its sender is known by the address. So is whoever reads. An API key counts for itself.
     """
 
     def __init__(self, app: ASGIApp, *, limiter: Limiter, tokens: Tokens) -> None:
@@ -162,12 +163,13 @@ class RateLimits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        limit, who = self._judged(scope) if scope["type"] == "http" else (None, "")
-        if limit is None:
+        limits = self._judged(scope) if scope["type"] == "http" else []
+        if not limits:
             await self.app(scope, receive, send)
             return
         try:
-            standing = await self._limiter.hit(limit, who)
+            for limit, who in limits:
+                standing = await self._limiter.hit(limit, who)
         except Problem as problem:
             await problem_response(problem)(scope, receive, send)
             return
@@ -180,26 +182,40 @@ class RateLimits:
 
         await self.app(scope, receive, send_with_standing)
 
-    def _judged(self, scope: Scope) -> tuple[Limit | None, str]:
-        """Tell which limit a request falls under, and who it counts for."""
+    def _judged(self, scope: Scope) -> list[tuple[Limit, str]]:
+        """Tell which limits a request falls under, and who it counts for in each."""
+        return [(limit, who) for limit, who in self._counted(scope) if limit is not None]
+
+    def _counted(self, scope: Scope) -> Iterator[tuple[Limit | None, str]]:
         limiter, method, path = self._limiter, scope["method"], scope["path"].rstrip("/")
         if method == "OPTIONS" or path == METRICS_PATH or path.startswith("/health/"):
-            return None, ""
+            return
         if method == "POST" and path.endswith(SIGN_IN):
-            return limiter.sign_in, address_of(scope)
+            yield limiter.sign_in, address_of(scope)
+            return
         if method == "POST" and path.endswith(SIGN_UP):
-            return limiter.sign_up, address_of(scope)
+            yield limiter.sign_up, address_of(scope)
+            return
         at_the_door = path.endswith(DOOR)
-        if at_the_door or method not in READING:
-            claims = self._claims(scope)
-            if claims is not None:
-                # With the version: a token that has ended must not use up what its owner has today.
-                return limiter.check_ins if at_the_door else limiter.writes, f"{claims.uid}.{claims.ver}"
-        return limiter.reads, address_of(scope)
+        who, known = self._sender(scope) if at_the_door or method not in READING else (None, False)
+        if not known:
+            yield limiter.reads, address_of(scope)
+        if who is not None:
+            yield limiter.check_ins if at_the_door else limiter.writes, who
 
-    def _claims(self, scope: Scope) -> Claims | None:
+    def _sender(self, scope: Scope) -> tuple[str | None, bool]:
+        """Name whoever sends a request, and tell whether that is sure.
+
+        A key that was made up looks like one that was made, so whoever sends one also counts by the address.
+        """
         token = bearer_token(Headers(scope=scope).get("authorization", ""))
-        return None if token is None else self._tokens.read_once(token, scope)
+        if token is None:
+            return None, False
+        if token.startswith(ApiKeys.PREFIX):
+            return digest_of(token).hex(), False
+        claims = self._tokens.read_once(token, scope)
+        # With the version: a token that has ended must not use up what its owner has today.
+        return (None, False) if claims is None else (f"{claims.uid}.{claims.ver}", True)
 
 
 def address_of(scope: Scope) -> str:

@@ -1,19 +1,26 @@
-"""Passwords, tokens and seals. Knows no table: an account is whatever has the four facts of ``Claims``."""
+"""Passwords, and what is sent in their place: access tokens, refresh tokens, API keys. And seals.
+
+Knows no table.
+"""
 
 import binascii
 import hmac
 import math
+import re
+import secrets
 import warnings
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import MutableMapping
-from dataclasses import dataclass
+from collections.abc import Collection, MutableMapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from hashlib import sha256
+from typing import Any, Self
 
 from anyio import CapacityLimiter, to_thread
 from jose import JWTError, jwk, jwt
 
+from app.core.exceptions import MissingScope, Problem, Unauthorized
 from app.core.gate import Gate
 
 with warnings.catch_warnings():
@@ -24,19 +31,31 @@ with warnings.catch_warnings():
 ALGORITHM = "HS256"
 LONGEST_ID = 2_147_483_647
 SEAL_BYTES = 16
+SECRET_BYTES = 32
+IN_BASE64 = r"[A-Za-z0-9_-]{43}"
+
+LEAST_MEMORY_KIB = 19_456
+FEWEST_PASSES = 2
 
 
 class PasswordHasher:
     """Hash and verify passwords with Argon2id (RFC 9106), slow on purpose: never on the event loop."""
 
-    def __init__(self) -> None:
-        """Take OWASP's parameters for Argon2id: 19 MiB, two passes, one lane."""
+    def __init__(
+        self, *, memory_kib: int = LEAST_MEMORY_KIB, passes: int = FEWEST_PASSES, lanes: int = 1
+    ) -> None:
+        """Take parameters for Argon2id; without any, the least that OWASP recommends."""
+        self._parameters = f"$argon2id$v=19$m={memory_kib},t={passes},p={lanes}$"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             self._scheme = argon2.using(  # type: ignore[no-untyped-call]
-                type="ID", memory_cost=19_456, rounds=2, parallelism=1
+                type="ID", memory_cost=memory_kib, rounds=passes, parallelism=lanes
             )
             self._scheme.get_backend()
+
+    def made(self, stored: str) -> bool:
+        """Tell whether ``stored`` has these parameters, and not some of an earlier day."""
+        return stored.startswith(self._parameters)
 
     def hash(self, password: str) -> str:
         """Return a salted hash of ``password`` in PHC string format."""
@@ -70,9 +89,9 @@ class ProvenPassword:
 class Hashing:
     """Hash on a few threads of its own, so that a storm of logins holds no connection and no other thread."""
 
-    def __init__(self, threads: int, queue: int, patience: float = math.inf) -> None:
+    def __init__(self, hasher: PasswordHasher, threads: int, queue: int, patience: float = math.inf) -> None:
         """Use ``threads`` at once; let ``queue`` requests wait for one, for ``patience`` seconds each."""
-        self._hasher = PasswordHasher()
+        self._hasher = hasher
         self._gate = Gate(threads, queue, patience)
         self._threads = CapacityLimiter(threads)
 
@@ -91,14 +110,123 @@ class Hashing:
         async with self._gate:
             return await to_thread.run_sync(self._hasher.verify, password, stored, limiter=self._threads)
 
+    async def renewed(self, password: str, stored: str) -> str | None:
+        """Return a hash of ``password`` with today's parameters, or None where ``stored`` has them."""
+        return None if self._hasher.made(stored) else await self.hash(password)
+
+
+def digest_of(secret: str) -> bytes:
+    """Return what is stored of a secret that nobody can guess; of a password, that would be too little."""
+    return sha256(secret.encode()).digest()
+
+
+def new_secret() -> str:
+    """Return 256 random bits, as text."""
+    return secrets.token_urlsafe(SECRET_BYTES)
+
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What an access token says of its account; all of it must still fit."""
+    """What an access token says of its account and of the sign-in it belongs to; all of it must still fit."""
 
     uid: int
     sub: str
     ver: int
+    sid: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyClaims:
+    """What an API key says of its account, its digest, and which scopes would do for what it is used for."""
+
+    uid: int
+    digest: bytes
+    needs: frozenset[str]
+
+    def reaches(self, scopes: Collection[str]) -> bool:
+        """Tell whether ``scopes`` hold one that would do."""
+        return not self.needs.isdisjoint(scopes)
+
+
+Credential = Claims | KeyClaims
+"""What a request shows of whom it comes from. ``uid`` is nobody's account until the database has said so."""
+
+
+def refusal_of(credential: Credential, in_scope: bool | None) -> Problem | None:  # noqa: FBT001 - three answers
+    """Say why ``credential`` opens nothing here, or None if it does.
+
+    ``in_scope`` is None where it fits no account, and False where it fits one and lacks the scope.
+    """
+    if isinstance(credential, Claims):
+        return None if in_scope else Unauthorized("The token has ended, or its account has. Sign in again.")
+    if in_scope is None:
+        return Unauthorized("There is no such API key, or it has ended. Make a new one.")
+    return None if in_scope else MissingScope.of(credential.needs)
+
+
+class ApiKeys:
+    """Make and read API keys: ``mek_``, the id of the account, and a secret."""
+
+    PREFIX = "mek_"
+    SHOWN = 6
+    _KEY = re.compile(rf"{PREFIX}([1-9][0-9]{{0,9}})_{IN_BASE64}", re.ASCII)
+
+    @classmethod
+    def new(cls, uid: int) -> str:
+        """Return a new key for an account."""
+        return f"{cls.PREFIX}{uid}_{new_secret()}"
+
+    @classmethod
+    def shown(cls, key: str) -> str:
+        """Return the part of a key that its owner knows it by, which is too little to use it."""
+        return key[: -len(new_secret()) + cls.SHOWN]
+
+    @classmethod
+    def read(cls, key: str, needs: frozenset[str]) -> KeyClaims | None:
+        """Return what a key claims, used where one of the scopes ``needs`` will do, or None for no key."""
+        said = cls._KEY.fullmatch(key)
+        if said is None or int(said[1]) > LONGEST_ID:
+            return None
+        return KeyClaims(uid=int(said[1]), digest=digest_of(key), needs=needs)
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A refresh token: a name that all of its family have in common, and a secret of its own.
+
+    Whoever shows the right name and another secret has an older token of the family.
+    """
+
+    _name: str = field(repr=False)
+    _secret: str = field(repr=False)
+
+    @classmethod
+    def new(cls) -> Self:
+        """Begin a family."""
+        return cls(new_secret(), new_secret())
+
+    def next(self) -> Self:
+        """Return the one that takes the place of this."""
+        return type(self)(self._name, new_secret())
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """Return the token that ``text`` is, or None."""
+        said = re.fullmatch(rf"mer_({IN_BASE64})({IN_BASE64})", text, re.ASCII)
+        return cls(said[1], said[2]) if said else None
+
+    def __str__(self) -> str:
+        return f"mer_{self._name}{self._secret}"
+
+    @property
+    def family_digest(self) -> bytes:
+        """Return what is stored of the family's name."""
+        return digest_of(self._name)
+
+    @property
+    def digest(self) -> bytes:
+        """Return what is stored of this token."""
+        return digest_of(str(self))
 
 
 def bearer_token(authorization: str) -> str | None:
@@ -111,19 +239,23 @@ def bearer_token(authorization: str) -> str | None:
 class Tokens:
     """Issue and read access tokens (JWT, HS256 and nothing else)."""
 
-    def __init__(self, secret: str, lifetime: timedelta) -> None:
-        """Sign with ``secret``; tokens end ``lifetime`` after they were issued."""
+    def __init__(
+        self, secret: str, lifetime: timedelta, refresh_lifetime: timedelta = timedelta(days=30)
+    ) -> None:
+        """Sign with ``secret``; tokens end ``lifetime`` after they were issued, refresh tokens later."""
         # Made once: from a text, it would be made anew for every token.
         self._key = jwk.construct(secret, ALGORITHM)
         self.lifetime = lifetime
+        self.refresh_lifetime = refresh_lifetime
 
     def issue(self, claims: Claims) -> str:
-        """Return a signed token for the account that ``claims`` describes."""
+        """Return a signed token for the account and the sign-in that ``claims`` describes."""
         now = datetime.now(UTC)
         payload = {
             "sub": claims.sub,
             "uid": claims.uid,
             "ver": claims.ver,
+            "sid": claims.sid,
             "iat": now,
             "exp": now + self.lifetime,
         }
@@ -151,10 +283,12 @@ class Tokens:
             return None
         match payload:
             # True is an int, and no id.
-            case {"uid": int(uid), "sub": str(sub), "ver": int(ver)} if (
-                0 < uid <= LONGEST_ID and bool not in {type(uid), type(ver)}
+            case {"uid": int(uid), "sub": str(sub), "ver": int(ver), "sid": int(sid)} if (
+                0 < uid <= LONGEST_ID
+                and 0 < sid <= LONGEST_ID
+                and bool not in {type(uid), type(ver), type(sid)}
             ):
-                return Claims(uid=uid, sub=sub, ver=ver)
+                return Claims(uid=uid, sub=sub, ver=ver, sid=sid)
             case _:
                 return None
 
@@ -186,3 +320,11 @@ class Seals:
 
     def _seal(self, context: str, message: bytes) -> bytes:
         return hmac.digest(self._key, context.encode() + b"\0" + message, "sha256")[:SEAL_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where somebody signs in: what issues the tokens, and what the client says it is."""
+
+    tokens: Tokens
+    user_agent: str | None

@@ -26,6 +26,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from app.core.security import FEWEST_PASSES, LEAST_MEMORY_KIB, PasswordHasher
+
 PROJECT = Path(__file__).resolve().parents[2]
 DATA = PROJECT / ".data"
 
@@ -112,6 +114,7 @@ class Settings(BaseSettings):
     secret_key: SecretStr = SecretStr("")
     secret_key_file: Path | None = None
     access_token_expire_minutes: int = Field(30, ge=1, le=60 * 24 * 30)
+    refresh_token_expire_days: int = Field(30, ge=1, le=365)
     api_v1_prefix: str = Field("/api/v1", pattern=r"^(/[A-Za-z0-9_.-]+)+$")
     cors_origins: CommaSeparated = LOCAL_FRONTENDS
     allow_hosts: CommaSeparated = ["*"]
@@ -128,6 +131,9 @@ class Settings(BaseSettings):
     lock_timeout: float = Field(3, ge=0.1, le=3_600)
     idle_transaction_timeout: float = Field(30, ge=1, le=3_600)
     hashing_threads: int = Field(2, ge=1, le=64)
+    argon2_memory_kib: int = Field(LEAST_MEMORY_KIB, ge=LEAST_MEMORY_KIB, le=4_194_304)
+    argon2_passes: int = Field(FEWEST_PASSES, ge=FEWEST_PASSES, le=100)
+    argon2_lanes: int = Field(1, ge=1, le=64)
     drain_seconds: int = Field(0, ge=0, le=300)
     metrics_enabled: bool = False
     metrics_token: SecretStr | None = None
@@ -241,8 +247,19 @@ class Settings(BaseSettings):
                     f"METRICS_TOKEN: with METRICS_ENABLED, at least {SHORTEST_SECRET} random characters, "
                     "e.g. from 'openssl rand -base64 48'"
                 )
+        if self.access_token_expire_minutes > self.refresh_token_expire_days * 24 * 60:
+            raise ValueError(
+                "REFRESH_TOKEN_EXPIRE_DAYS: too short, the tokens of ACCESS_TOKEN_EXPIRE_MINUTES outlast it"
+            )
         self.secret_key = SecretStr(self._signing_key())
         return self
+
+    @property
+    def hasher(self) -> PasswordHasher:
+        """Return what hashes passwords as set."""
+        return PasswordHasher(
+            memory_kib=self.argon2_memory_kib, passes=self.argon2_passes, lanes=self.argon2_lanes
+        )
 
     def _signing_key(self) -> str:
         given = self.secret_key.get_secret_value()

@@ -2,9 +2,11 @@
 
 from app.crud import (
     admissions,
+    api_keys,
     audit_entries,
     calendars,
     check_ins,
+    credentials,
     events,
     idempotency,
     listings,
@@ -16,6 +18,7 @@ from app.crud import (
     seats,
     seeds,
     sessions,
+    sign_ins,
     speakers,
     teams,
     users,
@@ -24,9 +27,11 @@ from app.crud.records import get, remove, save, soft_delete, try_save
 
 __all__ = [
     "admissions",
+    "api_keys",
     "audit_entries",
     "calendars",
     "check_ins",
+    "credentials",
     "events",
     "get",
     "idempotency",
@@ -41,6 +46,7 @@ __all__ = [
     "seats",
     "seeds",
     "sessions",
+    "sign_ins",
     "soft_delete",
     "speakers",
     "teams",

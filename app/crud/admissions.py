@@ -10,7 +10,6 @@ from datetime import datetime
 from sqlalchemy import (
     ARRAY,
     Integer,
-    Select,
     String,
     TableValuedAlias,
     and_,
@@ -22,8 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import aliased
 
 from app.core.database import Database
-from app.core.security import Claims
-from app.models import Base, Event, Registration, User
+from app.models import Base, Event, Registration
 from app.models.enums import EventStatus, RegistrationStatus
 
 IDS = bindparam("ids", type_=ARRAY(Integer))
@@ -80,9 +78,6 @@ _DOORS = (
 )
 _HELD_DOORS = _DOORS.with_for_update(key_share=True)
 _FREE_DOORS = _DOORS.with_for_update(key_share=True, skip_locked=True)
-
-_ACCOUNTS = select(User.id, User.email, User.token_version).where(User.id == func.any(IDS), User.is_active)
-_HELD_ACCOUNTS = _ACCOUNTS.order_by(User.id).with_for_update(key_share=True)
 
 _pairs = as_table(events=Integer, users=Integer)
 _LIVE = select(Registration.event_id, Registration.user_id).join(
@@ -147,21 +142,6 @@ def lock_doors(
         door = Doors(*facts)
         doors[door.id] = door
     return doors, now
-
-
-def list_fitting(db: Database, claims: Collection[Claims]) -> set[Claims]:
-    """Return which of ``claims`` still fit an active account, and more of the same accounts."""
-    return _fitting(db, _ACCOUNTS, claims)
-
-
-def lock_fitting(db: Database, claims: Collection[Claims]) -> set[Claims]:
-    """Return the same, and let nobody else plan the agendas of these accounts until the end."""
-    return _fitting(db, _HELD_ACCOUNTS, claims)
-
-
-def _fitting(db: Database, accounts: Select[int, str, int], claims: Collection[Claims]) -> set[Claims]:
-    found = db.execute(accounts, {"ids": [claim.uid for claim in claims]})
-    return {Claims(uid=uid, sub=sub, ver=ver) for uid, sub, ver in found}
 
 
 def list_live(db: Database, pairs: Collection[tuple[int, int]]) -> set[tuple[int, int]]:

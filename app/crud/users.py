@@ -1,10 +1,10 @@
 """Questions about accounts."""
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
-from app.core.security import Claims
+from app.crud import sign_ins
 from app.crud.records import Order, page, within_name
 from app.models import User
 from app.models.enums import Role
@@ -15,23 +15,23 @@ def get_by_email(db: Database, email: str) -> User | None:
     return db.scalar(select(User).where(User.email == email.lower()))
 
 
-def get_by_claims(db: Database, claims: Claims) -> User | None:
-    """Return the active account that a token's id, address and version all still fit."""
-    return db.scalar(
-        select(User).where(
-            User.id == claims.uid,
-            User.email == claims.sub,
-            User.token_version == claims.ver,
-            User.is_active,
-        )
-    )
-
-
 def lock(db: Database, user_id: int) -> User | None:
     """Return an account and keep others from changing it until the transaction ends."""
     # By a query: ``db.get`` would refuse one that changed since it was read, instead of reading it again.
     found = select(User).where(User.id == user_id)
     return db.scalar(found.with_for_update(key_share=True).execution_options(populate_existing=True))
+
+
+def end_tokens(db: Database, user: User) -> None:
+    """Make every access and refresh token of an account worthless, and end its sign-ins."""
+    user.token_version += 1
+    sign_ins.end_all(db, user.id)
+
+
+def renew_hash(db: Database, user: User, new_hash: str) -> None:
+    """Keep another hash of the same password, unless the password has changed meanwhile."""
+    same = update(User).where(User.id == user.id, User.password_hash == user.password_hash)
+    db.execute(same.values(password_hash=new_hash), execution_options={"synchronize_session": False})
 
 
 def lock_active_admins(db: Database) -> list[int]:

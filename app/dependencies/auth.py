@@ -1,19 +1,34 @@
-"""Who is asking: from the bearer token to an active account."""
+"""Who is asking: from the bearer token or API key to an active account."""
 
-from typing import Annotated, NamedTuple, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.security import OAuth2PasswordBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from app.core.database import Database
-from app.core.exceptions import Unauthorized
+from app.core.exceptions import MissingScope, NotForKeys, Overloaded, Unauthorized
 from app.core.logging import request_id
-from app.core.security import Claims, Tokens, bearer_token
-from app.crud import audit_entries, users
+from app.core.security import (
+    ApiKeys,
+    Claims,
+    Credential,
+    Device,
+    KeyClaims,
+    Tokens,
+    bearer_token,
+    refusal_of,
+)
+from app.crud import audit_entries, credentials
 from app.dependencies.database import Db
 from app.models import User
+from app.models.enums import Scope
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+LONGEST_USER_AGENT = 255
 
 
 async def tokens(request: Request) -> Tokens:
@@ -25,8 +40,15 @@ async def tokens(request: Request) -> Tokens:
 AppTokens = Annotated[Tokens, Depends(tokens)]
 
 
+def _needed(request: HTTPConnection) -> frozenset[str]:
+    """Name the scopes of which an API key needs one for a request."""
+    of_method = Scope.READ if request.scope["method"] in SAFE_METHODS else Scope.WRITE
+    also: frozenset[str] = getattr(request.scope.get("route"), "also_for", frozenset())
+    return also | {of_method}
+
+
 class Bearer(OAuth2PasswordBearer):
-    """Read the bearer token. A bad one is refused even where none is needed.
+    """Read the bearer token, or the API key. A bad one is refused even where none is needed.
 
     One dependency and not a chain of them: every request that carries a token passes here.
     """
@@ -36,8 +58,10 @@ class Bearer(OAuth2PasswordBearer):
         # The OpenAPI document gets the whole address once the prefix is known.
         super().__init__(tokenUrl="auth/token", auto_error=False, scheme_name="Account")
 
-    def read(self, request: HTTPConnection) -> Claims | None:
-        """Return what the token of ``request`` claims, or None without one.
+    def read(self, request: HTTPConnection) -> Credential | None:
+        """Return what the token or key of ``request`` claims, or None without one.
+
+        Whether a key is one that was made, only the database knows.
 
         Raises:
             Unauthorized: there is a token, and it is not valid.
@@ -49,14 +73,17 @@ class Bearer(OAuth2PasswordBearer):
         token = bearer_token(header)
         if token is None:
             raise Unauthorized
-        reader: Tokens = request.app.state.tokens
-        claims = reader.read_once(token, request.scope)
+        if token.startswith(ApiKeys.PREFIX):
+            claims: Credential | None = ApiKeys.read(token, _needed(request))
+        else:
+            tokens: Tokens = request.app.state.tokens
+            claims = tokens.read_once(token, request.scope)
         if claims is None:
             raise Unauthorized("The token is not valid or has ended. Sign in again.")
         return claims
 
-    def require(self, request: HTTPConnection) -> Claims:
-        """Return what the token of ``request`` claims.
+    def require(self, request: HTTPConnection) -> Credential:
+        """Return what the token or key of ``request`` claims.
 
         Raises:
             Unauthorized: there is no valid token.
@@ -71,7 +98,7 @@ class Bearer(OAuth2PasswordBearer):
 class OptionalBearer(Bearer):
     """Read the token of a request that needs none."""
 
-    async def __call__(self, request: HTTPConnection) -> Claims | None:  # type: ignore[override]
+    async def __call__(self, request: HTTPConnection) -> Credential | None:  # type: ignore[override]
         """Return what the token claims, or None without one."""
         return self.read(request)
 
@@ -79,68 +106,114 @@ class OptionalBearer(Bearer):
 class RequiredBearer(Bearer):
     """Read the token of a request that needs one."""
 
-    async def __call__(self, request: HTTPConnection) -> Claims:  # type: ignore[override]
+    async def __call__(self, request: HTTPConnection) -> Credential:  # type: ignore[override]
         """Return what the token claims."""
         return self.require(request)
 
 
-required = RequiredBearer()
+class PersonalBearer(Bearer):
+    """Read the token of a request that a person has to make, and no script with a key.
 
-TokenClaims = Annotated[Claims, Depends(required)]
-ClaimsIfAny = Annotated[Claims | None, Depends(OptionalBearer())]
+    Else a stolen key could make itself another, or an account that outlives it.
+    """
+
+    async def __call__(self, request: HTTPConnection) -> Claims:  # type: ignore[override]
+        """Return what the token claims."""
+        return self.read_plain(request)
+
+    def read_plain(self, request: HTTPConnection, _: object = None) -> Claims:
+        """Read the token of a plain request."""
+        claims = self.require(request)
+        if isinstance(claims, KeyClaims):
+            raise NotForKeys
+        return claims
 
 
-async def viewer(claims: ClaimsIfAny, db: Db) -> User | None:
+_required = RequiredBearer()
+_in_person = PersonalBearer()
+
+ShownClaims = Annotated[Credential, Depends(_required)]
+ClaimsIfAny = Annotated[Credential | None, Depends(OptionalBearer())]
+PersonalClaims = Annotated[Claims, Depends(_in_person)]
+InPerson = Depends(_in_person)
+
+
+async def viewer(request: Request, claims: ClaimsIfAny, db: Db) -> User | None:
     """Return the account that asks, or None for somebody without a token."""
-    return None if claims is None else await run_in_threadpool(account, db, claims)
-
-
-class Origin(NamedTuple):
-    """Where a request comes from that may change something."""
-
-    ip: str | None
-    request_id: str
-
-    @classmethod
-    def of(cls, request: Request) -> Self | None:
-        """Read it off the request; a GET changes nothing."""
-        if request.method == "GET":
-            return None
-        return cls(request.client.host if request.client else None, request_id.get())
+    return None if claims is None else await run_in_threadpool(_opened, db, request, claims)
 
 
 class Account:
     """The account that asks; what it changes is noted as changed by it."""
 
-    async def __call__(self, request: Request, claims: TokenClaims, db: Db) -> User:
+    async def __call__(self, request: Request, claims: ShownClaims, db: Db) -> User:
         """Return it."""
-        return await run_in_threadpool(self.read_within, db, (claims, Origin.of(request)))
+        return await run_in_threadpool(self.read_within, db, (request, claims))
 
-    def read_plain(self, request: Request, _: object) -> tuple[Claims, Origin | None]:
-        """Read the token of a plain request, and where it comes from."""
-        return required.require(request), Origin.of(request)
+    def read_plain(self, request: Request, _: object) -> tuple[Request, Credential]:
+        """Read the token or key of a plain request."""
+        return request, _required.require(request)
 
-    def read_within(self, db: Database, read: tuple[Claims, Origin | None]) -> User:
-        """Return the account of a request."""
-        claims, origin = read
-        user = account(db, claims)
-        if origin is not None:
-            audit_entries.sign(db, user.id, origin.ip, origin.request_id)
+    def read_within(self, db: Database, read: tuple[Request, Credential]) -> User:
+        """Return the account of a request, in whose name it may write."""
+        request, claims = read
+        user = _opened(db, request, claims)
+        if request.method != "GET":
+            ip = request.client.host if request.client else None
+            audit_entries.sign(db, user.id, ip, request_id.get())
         return user
 
 
-def account(db: Database, claims: Claims) -> User:
-    """Return the account of a token.
+def _opened(db: Database, request: HTTPConnection, claims: Credential) -> User:
+    with noting_use(request, claims):
+        return account_of(db, claims)
+
+
+def account_of(db: Database, claims: Credential) -> User:
+    """Return the active account that a credential opens.
 
     Raises:
-        Unauthorized: there is none, or it is not what the token says any more.
+        Unauthorized: it opens none.
+        MissingScope: it is a key, and its scopes do not reach.
 
     """
-    user = users.get_by_claims(db, claims)
-    if user is None:
-        raise Unauthorized("The token belongs to no active account any more. Sign in again.")
+    user, in_scope = credentials.get_account(db, claims) or (None, None)
+    refusal = refusal_of(claims, in_scope)
+    if user is None or refusal is not None:
+        raise refusal or Unauthorized
     return user
+
+
+@contextmanager
+def noting_use(request: HTTPConnection, claims: Credential) -> Iterator[None]:
+    """Note that an API key was used, unless it turns out to open nothing."""
+    used = True
+    try:
+        yield
+    except (Unauthorized, MissingScope, Overloaded):
+        used = False
+        raise
+    finally:
+        if used and isinstance(claims, KeyClaims):
+            request.app.state.key_uses.note(claims.digest)
 
 
 Viewer = Annotated[User | None, Depends(viewer)]
 CurrentUser = Annotated[User, Depends(Account())]
+
+
+async def device(request: Request, tokens: AppTokens) -> Device:
+    """Read what signs in: what the client says it is, as far as it can be stored and shown."""
+    said = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))
+    return Device(tokens, said[:LONGEST_USER_AGENT] or None)
+
+
+ThisDevice = Annotated[Device, Depends(device)]
+
+
+async def no_store(response: Response) -> None:
+    """Let nobody on the way keep an answer that holds a secret."""
+    response.headers["Cache-Control"] = "no-store"
+
+
+NoStore = Depends(no_store)

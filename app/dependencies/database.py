@@ -37,8 +37,8 @@ class Transaction:
 
 
 def lane(request: Request) -> Lane:
-    """Return where the request waits for its turn."""
-    found: Lane = getattr(request.state, "lane", Lane.PUBLIC)
+    """Return where the request waits for its turn, which its route says."""
+    found: Lane = getattr(request.scope.get("route"), "lane", Lane.PUBLIC)
     return found
 
 

@@ -1,5 +1,6 @@
 """Passwords, hashed and checked before the request's transaction begins, on threads of their own."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
@@ -8,14 +9,16 @@ from fastapi.security import OAuth2PasswordRequestForm
 from pydantic import MISSING, ValidationError
 
 from app import crud
-from app.core.exceptions import BadCredentials
+from app.core.exceptions import BadCredentials, InvalidRequest
+from app.core.passwords import is_about
 from app.core.security import Hashing, ProvenPassword
 from app.crud import users
-from app.dependencies.auth import TokenClaims
+from app.dependencies.auth import PersonalClaims
 from app.dependencies.database import StoreOfApp
 from app.dependencies.rate_limits import Attempts
 from app.models import User
 from app.schemas.auth import AccountCreate, Credentials
+from app.schemas.fields import TOO_PERSONAL
 from app.schemas.users import OwnAccountUpdate
 
 
@@ -33,7 +36,17 @@ async def hashed_password(command: AccountCreate, hashing: AppHashing) -> str:
     return await hashing.hash(command.password)
 
 
-async def signed_in(command: Credentials, store: StoreOfApp, hashing: AppHashing, attempts: Attempts) -> User:
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An account that has shown its password, and a newer hash of that, if it has one of an earlier day."""
+
+    account: User
+    renewed_hash: str | None
+
+
+async def signed_in(
+    command: Credentials, store: StoreOfApp, hashing: AppHashing, attempts: Attempts
+) -> Opened:
     """Return the account that the credentials open; the answer takes as long when there is none."""
     await attempts.begin(command.email)
     user = await store.run(partial(users.get_by_email, email=command.email))
@@ -42,7 +55,7 @@ async def signed_in(command: Credentials, store: StoreOfApp, hashing: AppHashing
     if user is None or not fits:
         raise BadCredentials
     await attempts.end(command.email)
-    return user
+    return Opened(user, await hashing.renewed(command.password, user.password_hash))
 
 
 class PasswordForm(OAuth2PasswordRequestForm):
@@ -65,7 +78,7 @@ async def signed_in_by_form(
     store: StoreOfApp,
     hashing: AppHashing,
     attempts: Attempts,
-) -> User:
+) -> Opened:
     """Return the account that an OAuth2 password form opens; its ``username`` is the email."""
     try:
         command = Credentials(email=form.username, password=form.password)
@@ -76,26 +89,30 @@ async def signed_in_by_form(
 
 async def proven_password(
     command: OwnAccountUpdate,
-    claims: TokenClaims,
+    claims: PersonalClaims,
     store: StoreOfApp,
     hashing: AppHashing,
     attempts: Attempts,
 ) -> ProvenPassword:
     """Check the current password of an account, if one was sent, and hash the new one, if there is one."""
-    checked, fits = None, False
-    if command.current_password is not None:
-        # Whoever has found a token must not guess its password faster here than at the sign-in.
-        await attempts.begin(claims.sub)
-        user = await store.run(lambda db: crud.get(db, User, claims.uid))
-        checked = user.password_hash if user is not None else None
-        fits = await hashing.verify(command.current_password, checked)
-        if user is not None and fits:
-            await attempts.end(user.email)
-    new_hash = None if command.password is MISSING or not fits else await hashing.hash(command.password)
-    return ProvenPassword(checked=checked, fits=fits, new_hash=new_hash)
+    if command.current_password is None:
+        return ProvenPassword(checked=None, fits=False, new_hash=None)
+    # Whoever has found a token must not guess its password faster here than at the sign-in.
+    await attempts.begin(claims.sub)
+    user = await store.run(lambda db: crud.get(db, User, claims.uid))
+    checked = user.password_hash if user is not None else None
+    fits = await hashing.verify(command.current_password, checked)
+    if user is not None and fits:
+        await attempts.end(user.email)
+    if command.password is MISSING or user is None or not fits:
+        return ProvenPassword(checked=checked, fits=fits, new_hash=None)
+    names = command.model_dump(exclude_unset=True, include={"email", "full_name"}).values()
+    if is_about(command.password, user.email, user.full_name, *names):
+        raise InvalidRequest.at("password", TOO_PERSONAL)
+    return ProvenPassword(checked=checked, fits=fits, new_hash=await hashing.hash(command.password))
 
 
 HashedPassword = Annotated[str, Depends(hashed_password)]
-SignedIn = Annotated[User, Depends(signed_in)]
-SignedInByForm = Annotated[User, Depends(signed_in_by_form)]
+SignedIn = Annotated[Opened, Depends(signed_in)]
+SignedInByForm = Annotated[Opened, Depends(signed_in_by_form)]
 PasswordProof = Annotated[ProvenPassword, Depends(proven_password)]

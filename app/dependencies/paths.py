@@ -15,6 +15,8 @@ SessionId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
 SpeakerId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
 RoomId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
 RegistrationId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
+SignInId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
+ApiKeyId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
 UserId = Annotated[int, Path(ge=1, le=LONGEST_ID, examples=[1])]
 OfEvent = Annotated[int, Query(alias="event_id", ge=1, le=LONGEST_ID, examples=[1])]
 

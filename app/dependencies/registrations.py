@@ -1,14 +1,14 @@
 """The entrance to events and sessions: what a request for a place or a seat is made of, in one dependency."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request, Response
 from starlette.datastructures import MutableHeaders
 
 from app.core.coalescing import GroupCommit
-from app.core.security import Claims
-from app.dependencies.auth import Bearer
+from app.core.security import Credential
+from app.dependencies.auth import Bearer, noting_use
 from app.dependencies.idempotency import GivenKey, request_key
 from app.dependencies.paths import Place, placing
 from app.dependencies.straight import PlainAnswer
@@ -16,12 +16,15 @@ from app.schemas.idempotency import RequestKey
 from app.schemas.registrations import Application, RegistrationMade
 from app.schemas.seats import SeatRead
 
+Made = TypeVar("Made")
+
 
 @dataclass(frozen=True, slots=True)
 class Entrance:
     """Who stands at the entrance, and what they bring."""
 
-    claims: Claims
+    request: Request
+    claims: Credential
     key: RequestKey | None
     admissions: GroupCommit[Application, RegistrationMade]
     seatings: GroupCommit[Application, SeatRead]
@@ -29,15 +32,19 @@ class Entrance:
 
     async def apply(self, event_id: int) -> RegistrationMade:
         """Wait with all the others for the decision, and say where a new registration can be read."""
-        made = await self.admissions.submit(Application(self.claims, event_id, self.key))
+        made = await self._decided(self.admissions, event_id)
         self.place("read_registration", registration_id=made.id)
         return made
 
     async def take_seat(self, session_id: int) -> SeatRead:
         """Wait with all the others for the decision, and say where the session can be read."""
-        seat = await self.seatings.submit(Application(self.claims, session_id, self.key))
+        seat = await self._decided(self.seatings, session_id)
         self.place("read_session", session_id=seat.session_id)
         return seat
+
+    async def _decided(self, queue: GroupCommit[Application, Made], wanted_id: int) -> Made:
+        with noting_use(self.request, self.claims):
+            return await queue.submit(Application(self.claims, wanted_id, self.key))
 
 
 class EntranceForBearer(Bearer):
@@ -61,7 +68,7 @@ class EntranceForBearer(Bearer):
     def _entrance(self, request: Request, key: RequestKey | None, headers: MutableHeaders) -> Entrance:
         state = request.app.state
         place = placing(request.app, headers)
-        return Entrance(self.require(request), key, state.admissions, state.seatings, place)
+        return Entrance(request, self.require(request), key, state.admissions, state.seatings, place)
 
 
 AtTheEntrance = Annotated[Entrance, Depends(EntranceForBearer())]

@@ -12,9 +12,8 @@ from app.core.conditional import known, tag
 from app.core.database import Database, Store
 from app.core.documents import Document
 from app.core.exceptions import NotFound, Unauthorized
-from app.core.security import Claims
-from app.crud import users
-from app.dependencies.auth import Bearer
+from app.core.security import Credential
+from app.dependencies.auth import Bearer, account_of, noting_use
 from app.dependencies.straight import PlainAnswer, written
 from app.models import User
 
@@ -76,24 +75,22 @@ class Views:
         self.shared: SharedReads[Look, View] = SharedReads(
             lambda look: store.run(look.take), queue=queue, patience=patience, notice=notice
         )
-        self._accounts: SharedReads[Claims, bool] = SharedReads(self._fits, queue=queue, patience=patience)
+        self._accounts: SharedReads[Credential, User] = SharedReads(
+            self._account_of, queue=queue, patience=patience
+        )
 
-    async def _fits(self, claims: Claims) -> bool:
-        return await self._store.run(lambda db: users.get_by_claims(db, claims)) is not None
+    async def _account_of(self, claims: Credential) -> User:
+        return await self._store.run(lambda db: account_of(db, claims))
 
-    async def ensure_active(self, claims: Claims) -> None:
-        """Refuse a token whose account is not active any more, or not what it says."""
-        if not await self._accounts.get(claims):
-            raise _no_account()
+    async def ensure_active(self, claims: Credential) -> None:
+        """Refuse a token or key that has ended, or whose account is not active or not what it says."""
+        await self._accounts.get(claims)
 
-    async def own(self, claims: Claims, look: Look) -> View:
+    async def own(self, claims: Credential, look: Look) -> View:
         """Ask for one person, and share with nobody."""
 
         def take(db: Database) -> View:
-            viewer = users.get_by_claims(db, claims)
-            if viewer is None:
-                raise _no_account()
-            return look.take(db, viewer)
+            return look.take(db, account_of(db, claims))
 
         return await self._store.run(take)
 
@@ -103,7 +100,7 @@ class Reader:
     """Somebody who reads: whose token it is, if any, and what they have already."""
 
     request: HTTPConnection
-    claims: Claims | None
+    claims: Credential | None
     if_none_match: str | None
 
     @property
@@ -137,13 +134,16 @@ class Reader:
 
     async def _share(self, look: Look) -> Response:
         if self.claims is not None:
-            await self._views.ensure_active(self.claims)
+            with noting_use(self.request, self.claims):
+                await self._views.ensure_active(self.claims)
         return self._answer(await self._views.shared.get(look), PUBLIC)
 
     async def _own(self, look: Look) -> Response:
         if self.claims is None:
             raise Unauthorized
-        return self._answer(await self._views.own(self.claims, look), PERSONAL)
+        with noting_use(self.request, self.claims):
+            view = await self._views.own(self.claims, look)
+        return self._answer(view, PERSONAL)
 
     def _answer(self, view: View, cache_control: str) -> Response:
         headers = {"ETag": view.tag, "Cache-Control": cache_control, "Vary": "Authorization"}
@@ -191,7 +191,3 @@ def changed(shape: Any, found: Any, told: Any = None) -> Response:
 def _view(shape: Any, found: Any) -> View:
     body = written(shape, found)
     return View(body, tag(getattr(found, "version", 0), body))
-
-
-def _no_account() -> Unauthorized:
-    return Unauthorized("The token belongs to no active account any more. Sign in again.")

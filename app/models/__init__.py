@@ -1,5 +1,6 @@
 """The tables. Importing this package makes all of them known to the metadata."""
 
+from app.models.api_key import ApiKey
 from app.models.audit_entry import AuditEntry
 from app.models.base import Base
 from app.models.calendar_feed import CalendarFeed
@@ -12,11 +13,13 @@ from app.models.registration import Registration
 from app.models.room import Room
 from app.models.seat import Seat
 from app.models.session import Session, session_speakers
+from app.models.sign_in import SignIn
 from app.models.speaker import Speaker, event_speakers
 from app.models.team_member import TeamMember
 from app.models.user import User
 
 __all__ = [
+    "ApiKey",
     "AuditEntry",
     "Base",
     "CalendarFeed",
@@ -29,6 +32,7 @@ __all__ = [
     "Scan",
     "Seat",
     "Session",
+    "SignIn",
     "Speaker",
     "TeamMember",
     "User",

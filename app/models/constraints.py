@@ -29,6 +29,7 @@ SPEAKER_BUSY = "ex_session_speakers_speaker_is_in_one_place"
 INSIDE_EVENT = "ck_sessions_inside_its_event"
 SESSION_FULL = "ck_sessions_seats_within_capacity"
 ROOM_TOO_SMALL = "ck_sessions_fits_in_its_room"
+KEY_ENDS_BEFORE = "ck_api_keys_ends_after_it_was_made"
 AGENDA_CONFLICT = "ex_seats_attendee_is_in_one_place"
 
 CONSTRAINT_PROBLEMS: dict[str, type[Problem]] = {
@@ -68,6 +69,8 @@ CONSTRAINT_PROBLEMS: dict[str, type[Problem]] = {
     "fk_scans_registration_id_registrations": Conflict,
     "fk_scans_scanned_by_users": NotFound,
     "fk_speakers_created_by_users": NotFound,
+    "fk_sign_ins_user_id_users": NotFound,
+    "fk_api_keys_user_id_users": NotFound,
     # What the schemas refuse first; here for whatever else writes.
     "ck_users_email_is_lower_case": InvalidRequest,
     "ck_users_role_is_known": InvalidRequest,
@@ -84,6 +87,9 @@ CONSTRAINT_PROBLEMS: dict[str, type[Problem]] = {
     "ck_speakers_has_a_name": InvalidRequest,
     "ck_registrations_status_is_known": InvalidRequest,
     "ck_team_members_role_is_known": InvalidRequest,
+    "ck_api_keys_has_a_name": InvalidRequest,
+    "ck_api_keys_scopes_are_known": InvalidRequest,
+    KEY_ENDS_BEFORE: InvalidRequest,
 }
 """Every constraint that a client's request can meet. One that is not here is a fault of ours: a 500."""
 
@@ -95,10 +101,12 @@ OUR_FAULTS = frozenset(
         "ck_events_waitlist_not_negative",
         "ck_sessions_counter_follows_seats",
         "ck_sessions_room_is_whole",
+        "pk_api_keys",
         "pk_audit_entries",
         "pk_calendar_feeds",
         "pk_event_counts",
         "pk_event_speakers",
+        "ck_api_keys_digest_is_sha256",
         "pk_event_words",
         "ck_calendar_feeds_digest_is_sha256",
         "ck_idempotency_keys_digest_is_sha256",
@@ -106,6 +114,9 @@ OUR_FAULTS = frozenset(
         "ck_scans_known_ticket_has_a_registration",
         "ck_scans_verdict_is_known",
         "ck_scans_verdict_says_who_is_in",
+        "ck_sign_ins_family_digest_is_sha256",
+        "ck_sign_ins_times_in_order",
+        "ck_sign_ins_token_digest_is_sha256",
         "pk_events",
         "pk_idempotency_keys",
         "pk_registrations",
@@ -114,8 +125,10 @@ OUR_FAULTS = frozenset(
         "pk_seats",
         "pk_session_speakers",
         "pk_sessions",
+        "pk_sign_ins",
         "pk_speakers",
         "pk_users",
+        "uq_api_keys_key_digest",
         "uq_calendar_feeds_token_digest",
         "uq_events_id_is_live_start_at_end_at",
         "uq_registrations_ticket_code",
@@ -124,6 +137,7 @@ OUR_FAULTS = frozenset(
         "uq_scans_event_id_scanned_by_client_id",
         "uq_sessions_id_during",
         "uq_sessions_id_event_id_during",
+        "uq_sign_ins_family_digest",
     }
 )
 """The constraints that no request can meet unless the service is wrong."""

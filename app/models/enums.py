@@ -11,6 +11,14 @@ class Role(StrEnum):
     ATTENDEE = "ATTENDEE"
 
 
+class Scope(StrEnum):
+    """What an API key may be used for, within what its account may do."""
+
+    READ = "read"
+    WRITE = "write"
+    CHECK_IN = "check-in"
+
+
 class EventStatus(StrEnum):
     """Where an event stands."""
 

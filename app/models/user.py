@@ -34,11 +34,6 @@ class User(Versioned, Base):
     token_version: Mapped[int] = mapped_column(server_default=text("1"), default=1)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    @property
-    def claims(self) -> Claims:
-        """Say what a token of this account claims."""
-        return Claims(uid=self.id, sub=self.email, ver=self.token_version)
-
-    def end_tokens(self) -> None:
-        """Make every token issued so far worthless."""
-        self.token_version += 1
+    def claims(self, sign_in_id: int) -> Claims:
+        """Say what a token of this account claims that belongs to a sign-in."""
+        return Claims(uid=self.id, sub=self.email, ver=self.token_version, sid=sign_in_id)

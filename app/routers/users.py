@@ -9,6 +9,7 @@ from app.core.exceptions import (
     EmailTaken,
     Forbidden,
     LastAdmin,
+    NotForKeys,
     NotFound,
     PreconditionFailed,
     Unauthorized,
@@ -16,7 +17,7 @@ from app.core.exceptions import (
 )
 from app.core.pagination import Slice
 from app.core.problems import problems
-from app.dependencies.auth import AppTokens, CurrentUser
+from app.dependencies.auth import CurrentUser, InPerson, NoStore, ThisDevice
 from app.dependencies.database import Db
 from app.dependencies.pages import paged
 from app.dependencies.passwords import PasswordProof
@@ -54,22 +55,23 @@ async def read_me(reader: AnyReader) -> Response:
     "/me",
     summary="Change my account",
     response_model=OwnAccountRead,
-    responses=problems(Unauthorized, PreconditionFailed, WrongPassword, EmailTaken),
+    dependencies=[InPerson, NoStore],
+    responses=problems(Unauthorized, PreconditionFailed, WrongPassword, NotForKeys, EmailTaken),
 )
 def update_me(  # noqa: PLR0913, PLR0917 - each is a part of the request
     command: OwnAccountUpdate,
     proof: PasswordProof,
-    tokens: AppTokens,
+    device: ThisDevice,
     actor: CurrentUser,
     db: Db,
     expected: IfMatch,
 ) -> Response:
     """Change one's name, email or password.
 
-    A new email or password needs `current_password`. It ends every token of the account, and the answer
-    carries a new one in `token`.
+    A new email or password needs `current_password`. It ends every session of the account, and the answer
+    carries the tokens of a new one in `token`. API keys go on: see `GET /users/me/api-keys`.
     """
-    me = services.users.update_own(db, actor, command, proof, tokens, expected)
+    me = services.users.update_own(db, actor, command, proof, device, expected)
     return changed(UserRead, me, told=OwnAccountRead)
 
 
@@ -116,13 +118,15 @@ def list_accounts(wanted: Annotated[UserQuery, paged(UserQuery)], actor: Current
     "/{user_id}",
     summary="Change an account",
     response_model=UserRead,
-    responses=problems(Unauthorized, Forbidden, NotFound, PreconditionFailed, LastAdmin),
+    dependencies=[InPerson],
+    responses=problems(Unauthorized, Forbidden, NotForKeys, NotFound, PreconditionFailed, LastAdmin),
 )
 def update_account(
     user_id: UserId, command: UserUpdate, actor: CurrentUser, db: Db, expected: IfMatch
 ) -> Response:
     """Give an account another role, or switch it off or on. For administrators.
 
-    A change ends every token of the account. The last active administrator stays one.
+    A change ends every session of the account. Switching it off ends its API keys, too. The last active
+    administrator stays one.
     """
     return changed(UserRead, services.users.update_account(db, actor, user_id, command, expected))

@@ -18,10 +18,13 @@ from pydantic import (
     ValidationInfo,
 )
 
+from app.core.passwords import SHORTEST, is_common
 from app.core.security import LONGEST_ID
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST_LOCAL_PART = 64
+TOO_COMMON = "too many people have this password; choose one that is yours alone, such as a few words"
+TOO_PERSONAL = "this is little more than your own address or name; add words that have nothing to do with you"
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 MomentOrNone = TypeVar("MomentOrNone", datetime, datetime | None)
@@ -74,6 +77,12 @@ def _deliverable(address: str) -> str:
     return address
 
 
+def _uncommon(password: str) -> str:
+    if is_common(password):
+        raise ValueError(TOO_COMMON)
+    return password
+
+
 def _known_zone(name: str) -> str:
     if name not in _ZONES:
         raise ValueError("there is no such time zone; write an IANA name, e.g. America/Bogota")
@@ -111,13 +120,15 @@ Email = Annotated[
 Password = Annotated[
     str,
     AfterValidator(_storable),
-    Field(min_length=8, max_length=128, json_schema_extra={"format": "password"}),
+    Field(min_length=SHORTEST, max_length=128, json_schema_extra={"format": "password"}),
+    AfterValidator(_uncommon),
 ]
 GivenPassword = Annotated[
     str,
     AfterValidator(_storable),
     Field(max_length=128, json_schema_extra={"format": "password"}),
 ]
+GivenSecret = Annotated[str, Field(max_length=1_000, json_schema_extra={"format": "password"})]
 Timezone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_known_zone)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment), AfterValidator(_in_range)]
 """A moment with an offset on the way in, in UTC on the way out."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from app.core.security import Claims
+from app.core.security import Credential
 from app.models.enums import RegistrationStatus
 from app.schemas.events import EventSummary
 from app.schemas.fields import Output, Search, Utc
@@ -17,7 +17,7 @@ from app.schemas.users import UserBrief
 class Application:
     """Somebody's wish, before it is decided: a place at an event, or a seat in a session."""
 
-    claims: Claims
+    claims: Credential
     wanted_id: int
     key: RequestKey | None = None
 

@@ -2,6 +2,7 @@
 
 from app.services import (
     admins,
+    api_keys,
     audit_entries,
     auth,
     calendars,
@@ -16,6 +17,7 @@ from app.services import (
     seats,
     seeds,
     sessions,
+    sign_ins,
     speakers,
     teams,
     users,
@@ -23,6 +25,7 @@ from app.services import (
 
 __all__ = [
     "admins",
+    "api_keys",
     "audit_entries",
     "auth",
     "calendars",
@@ -37,6 +40,7 @@ __all__ = [
     "seats",
     "seeds",
     "sessions",
+    "sign_ins",
     "speakers",
     "teams",
     "users",

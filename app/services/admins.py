@@ -31,7 +31,7 @@ def appoint(db: Database, email: str, password_hash: str | None) -> Appointment:
     user = crud.users.lock(db, found.id) or found
     if user.role is Role.ADMIN and user.is_active and password_hash is None:
         return Appointment.UNCHANGED
-    user.end_tokens()
+    crud.users.end_tokens(db, user)
     changes: dict[str, object] = {"role": Role.ADMIN, "is_active": True}
     if password_hash is not None:
         changes["password_hash"] = password_hash

@@ -1,10 +1,8 @@
 """Calendars: an event's for all, and one's own under a secret address."""
 
-import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from hashlib import sha256
 
 from app import crud
 from app.core import ical
@@ -12,13 +10,13 @@ from app.core.database import Database
 from app.core.documents import Document
 from app.core.exceptions import NotFound
 from app.core.ical import Calendar, Entry, EntryStatus
+from app.core.security import digest_of, new_secret
 from app.models import Event, Registration, Session, User
 from app.models.enums import EventStatus, RegistrationStatus
 from app.policies import ensure_can_see_event
 from app.schemas.calendars import CalendarFeedRead
 
 DOMAIN = "mis-eventos"
-TOKEN_BYTES = 32
 
 # How far a registration has come. It never goes back, and a new one begins anew: the sum only grows.
 STEPS = {
@@ -47,14 +45,14 @@ def open_feed(db: Database, actor: User, address: Callable[..., str]) -> Calenda
 
     Of its token only a digest is stored, so this is the one time that it can be told.
     """
-    token = secrets.token_urlsafe(TOKEN_BYTES)
-    feed = crud.calendars.put_feed(db, actor.id, _digest(token))
+    token = new_secret()
+    feed = crud.calendars.put_feed(db, actor.id, digest_of(token))
     return CalendarFeedRead(url=address("read_calendar", token=token), created_at=feed.created_at)
 
 
 def of_owner(db: Database, token: str) -> Document:
     """Return the calendar of whoever was given ``token``: their sessions, and the events they go to."""
-    owner = crud.calendars.get_owner(db, _digest(token))
+    owner = crud.calendars.get_owner(db, digest_of(token))
     if owner is None:
         raise NotFound("There is no such calendar. Its address may have been replaced by a newer one.")
     entries = [
@@ -62,10 +60,6 @@ def of_owner(db: Database, token: str) -> Document:
         *_sessions_of(crud.calendars.list_seated(db, owner.id)),
     ]
     return ical.document(Calendar("Mis Eventos", entries), private=True)
-
-
-def _digest(token: str) -> bytes:
-    return sha256(token.encode()).digest()
 
 
 def _event_entry(event: Event) -> Entry:

@@ -47,8 +47,9 @@ def admit(
     Takes any number of applications for any number of events, in a number of statements that depends on
     neither. Applications of one person, or under one key, are decided as if they had come one after the
     other. Returns, in the same order, the registration made (or made before, under the same key) or one of
-    ``Unauthorized``, ``NotFound``, ``RegistrationClosed``, ``AlreadyRegistered``, ``EventFull`` and
-    ``IdempotencyKeyReused``; without ``wait``, ``Overloaded`` for an event that somebody holds.
+    ``Unauthorized``, ``MissingScope``, ``NotFound``, ``RegistrationClosed``, ``AlreadyRegistered``,
+    ``EventFull`` and ``IdempotencyKeyReused``; without ``wait``, ``Overloaded`` for an event that somebody
+    holds.
     """
     # The events first: whoever shares one waits here, and then sees all that was done under its lock.
     wanted = {application.wanted_id for application in applications}
@@ -56,7 +57,7 @@ def admit(
     pairs = {(application.wanted_id, application.claims.uid) for application in applications}
     hall = _Hall(
         waited=wait,
-        fitting=crud.admissions.list_fitting(db, {application.claims for application in applications}),
+        fitting=crud.credentials.map_fitting(db, {application.claims for application in applications}),
         doors=doors,
         now=now,
         registered=crud.admissions.list_live(db, pairs),

@@ -30,13 +30,13 @@ def take(db: Database, applications: Sequence[Application], *, wait: bool = True
     Takes any number of applications for any number of sessions, in a number of statements that depends on
     neither. Applications of one person, or under one key, are decided as if they had come one after the
     other. Returns, in the same order, the seat taken (or taken before, under the same key) or one of
-    ``Unauthorized``, ``NotFound``, ``RegistrationClosed``, ``NotRegisteredYet``, ``AlreadyRegistered``,
-    ``SessionFull``, ``AgendaConflict`` and ``IdempotencyKeyReused``; without ``wait``, ``Overloaded`` for a
-    session that somebody holds.
+    ``Unauthorized``, ``MissingScope``, ``NotFound``, ``RegistrationClosed``, ``NotRegisteredYet``,
+    ``AlreadyRegistered``, ``SessionFull``, ``AgendaConflict`` and ``IdempotencyKeyReused``; without ``wait``,
+    ``Overloaded`` for a session that somebody holds.
     """
     # The doors first: whoever shares one waits here, and then sees all that was done under its lock.
     doors = crud.seats.lock_doors(db, {application.wanted_id for application in applications}, wait=wait)
-    fitting = crud.admissions.lock_fitting(db, {application.claims for application in applications})
+    fitting = crud.credentials.lock_fitting(db, {application.claims for application in applications})
     wishes = {(application.wanted_id, application.claims.uid) for application in applications}
     pairs = {(doors[session_id].event_id, user_id) for session_id, user_id in wishes if session_id in doors}
     drafts = {door.event_id for door in doors.values() if door.event_status is EventStatus.DRAFT}

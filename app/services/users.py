@@ -5,7 +5,7 @@ from app.core.conditional import WHATEVER, Expected
 from app.core.database import Database
 from app.core.exceptions import EmailTaken, LastAdmin, NotFound, WrongPassword
 from app.core.pagination import Slice
-from app.core.security import ProvenPassword, Tokens
+from app.core.security import Device, ProvenPassword, RefreshToken
 from app.models import User
 from app.models.enums import Role
 from app.policies import ensure_is_admin
@@ -29,10 +29,12 @@ def update_own(  # noqa: PLR0913, PLR0917 - each is a part of the request
     actor: User,
     command: OwnAccountUpdate,
     proof: ProvenPassword,
-    tokens: Tokens,
+    device: Device,
     expected: Expected = WHATEVER,
 ) -> OwnAccountRead:
-    """Change one's own account; a new email or password ends every token and answers a new one.
+    """Change one's own account; a new email or password ends every session and begins a new one.
+
+    API keys go on: they are secrets of their own, known by name, and end one by one.
 
     Raises:
         PreconditionFailed: the account is not the one expected any more.
@@ -54,9 +56,13 @@ def update_own(  # noqa: PLR0913, PLR0917 - each is a part of the request
     if proof.new_hash is not None:
         changes["password_hash"] = proof.new_hash
     if sensitive:
-        user.end_tokens()
+        crud.users.end_tokens(db, user)
     crud.save(db, user, changes)
-    token = Token.issued(tokens, user.claims) if sensitive else None
+    token = None
+    if sensitive:
+        first = RefreshToken.new()
+        sign_in = crud.sign_ins.add(db, user, device, first)
+        token = Token.issued(device.tokens, user.claims(sign_in.id), first)
     return OwnAccountRead(**UserRead.model_validate(user).model_dump(), version=user.version, token=token)
 
 
@@ -69,7 +75,10 @@ def list_accounts(db: Database, actor: User, wanted: UserQuery) -> Slice[User]:
 def update_account(
     db: Database, actor: User, user_id: int, command: UserUpdate, expected: Expected = WHATEVER
 ) -> User:
-    """Give an account another role, or switch it off or on; its tokens end with the change.
+    """Give an account another role, or switch it off or on; its sessions end with the change.
+
+    The API keys of one that is switched off end too, for good. Those of one with another role may do what
+    that role may.
 
     Raises:
         PreconditionFailed: the account is not the one expected any more.
@@ -87,5 +96,7 @@ def update_account(
     if admins == [user.id] and not stays_admin:
         raise LastAdmin
     if any(getattr(user, name) != value for name, value in changes.items()):
-        user.end_tokens()
+        crud.users.end_tokens(db, user)
+    if not changes.get("is_active", True):
+        crud.api_keys.end_all(db, user.id)
     return crud.save(db, user, changes)

@@ -28,7 +28,7 @@ from app.core.embedded_postgres import places, running
 from app.core.migrations import upgrade
 from app.core.settings import DATA, Settings
 from app.models import Base, User
-from app.tests.factories import PASSWORD, Factory
+from app.tests.factories import PASSWORD, Factory, claims_of
 from app.tests.pgbouncer import pooling
 
 SECRET = "only-for-tests-0123456789-abcdefghijklmnop"
@@ -44,8 +44,11 @@ WIDE: dict[str, Any] = {
 # A test's database may be lost with the machine; the tests are faster for it.
 FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "400"}
 
-# What must be in no log: the tests' password and key, any token, any hash, the address of any calendar.
-SECRETS = re.compile(rf"{PASSWORD}|{SECRET}|eyJ[\w-]+\.eyJ|\$argon2|calendar-of-\d")
+# What must be in no log: the tests' password and key, any token, any API key beyond the part that is shown,
+# any hash, the address of any calendar.
+SECRETS = re.compile(
+    rf"{PASSWORD}|{SECRET}|eyJ[\w-]+\.eyJ|mer_[\w-]{{40}}|mek_\d+_[\w-]{{10}}|\$argon2|calendar-of-\d"
+)
 # The tests' own clients, which log what they ask for.
 CLIENTS = ("httpcore", "httpx", "urllib3")
 
@@ -233,7 +236,7 @@ def anonymous(running_app: TestClient, connection: Connection) -> Caller:
 @pytest.fixture
 def signed_in(running_app: TestClient, connection: Connection, app: FastAPI) -> Callable[[User], Caller]:
     """Call with the token of an account."""
-    return lambda user: Caller(running_app, app.state.tokens.issue(user.claims))
+    return lambda user: Caller(running_app, app.state.tokens.issue(claims_of(user)))
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from app.core.database import Database
-from app.core.security import PasswordHasher
+from app.core.security import ApiKeys, Claims, PasswordHasher, RefreshToken, digest_of
 from app.models import (
+    ApiKey,
     Base,
     CalendarFeed,
     Event,
@@ -15,18 +16,22 @@ from app.models import (
     Room,
     Seat,
     Session,
+    SignIn,
     Speaker,
     TeamMember,
     User,
     event_speakers,
     session_speakers,
 )
-from app.models.enums import RegistrationStatus, Role, TeamRole
+from app.models.enums import RegistrationStatus, Role, Scope, TeamRole
 from app.models.registration import new_ticket_code
 
 PASSWORD = "correct horse battery staple"
 _HASH = PasswordHasher().hash(PASSWORD)
 _numbers = itertools.count(1)
+
+# The sign-in of an account that is made here can be told from the account's id. No sequence gets so far.
+SIGN_IN = 1_000_000_000
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -36,6 +41,11 @@ def soon(days: float = 30, hours: float = 0) -> datetime:
     """Return a full hour in the future, in UTC."""
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     return now + days * DAY + hours * HOUR
+
+
+def claims_of(user: User) -> Claims:
+    """Say what a token of an account claims that was made here."""
+    return user.claims(SIGN_IN + user.id)
 
 
 Row = TypeVar("Row", bound=Base)
@@ -54,10 +64,38 @@ class Factory:
         return row
 
     def user(self, **fields: Any) -> User:
-        """Make an account; its password is ``PASSWORD``."""
+        """Make an account that is signed in; its password is ``PASSWORD``."""
         number = next(_numbers)
         fields = {"email": f"person{number}@example.com", "password_hash": _HASH, **fields}
-        return self._save(User(**fields))
+        user = self._save(User(**fields))
+        self.sign_in(user, id=SIGN_IN + user.id)
+        return user
+
+    def sign_in(self, user: User, token: RefreshToken | None = None, **fields: Any) -> SignIn:
+        """Sign an account in once more; ``token`` is the last of its refresh tokens."""
+        token = token or RefreshToken.new()
+        fields = {
+            "user_id": user.id,
+            "token_version": user.token_version,
+            "family_digest": token.family_digest,
+            "token_digest": token.digest,
+            "expires_at": soon(30),
+            **fields,
+        }
+        return self._save(SignIn(**fields))
+
+    def api_key(self, user: User, *scopes: str, **fields: Any) -> tuple[str, ApiKey]:
+        """Make a key of an account, of every scope unless some are named, and return it with its row."""
+        key = ApiKeys.new(user.id)
+        fields = {
+            "user_id": user.id,
+            "key_digest": digest_of(key),
+            "prefix": ApiKeys.shown(key),
+            "name": "Key",
+            "scopes": list(scopes or Scope),
+            **fields,
+        }
+        return key, self._save(ApiKey(**fields))
 
     def admin(self, **fields: Any) -> User:
         """Make an administrator."""

@@ -25,7 +25,7 @@ from app.core.security import Claims, Tokens
 from app.core.settings import PROJECT
 from app.services.invariants import check
 from app.tests.conftest import PREFIX, SECRET, WIDE
-from app.tests.factories import soon
+from app.tests.factories import SIGN_IN, soon
 
 PATIENCE_SECONDS = 60
 POLL_SECONDS = 0.05
@@ -108,14 +108,18 @@ class Person:
 def crowd(store: Store, number: int) -> list[Person]:
     """Make accounts, all with one password hash that fits no password."""
     made = text(
-        "INSERT INTO users (email, password_hash)"
+        "WITH made AS (INSERT INTO users (email, password_hash)"
         " SELECT 'person' || n || '@example.com', '!' FROM generate_series(1, :number) AS n"
-        " ON CONFLICT (email) DO UPDATE SET role = 'ATTENDEE' RETURNING id, email"
+        " ON CONFLICT (email) DO UPDATE SET role = 'ATTENDEE' RETURNING id, email), signed_in AS"
+        " (INSERT INTO sign_ins (id, user_id, token_version, family_digest, token_digest, expires_at)"
+        " SELECT :sign_in + id, id, 1, digest, digest, now() + interval '1 day'"
+        " FROM made CROSS JOIN LATERAL sha256(email::bytea) AS digest ON CONFLICT DO NOTHING)"
+        " SELECT id, email FROM made"
     )
     with store.job() as db:
         return [
-            Person(uid, TOKENS.issue(Claims(uid=uid, sub=email, ver=1)))
-            for uid, email in db.execute(made, {"number": number})
+            Person(uid, TOKENS.issue(Claims(uid=uid, sub=email, ver=1, sid=SIGN_IN + uid)))
+            for uid, email in db.execute(made, {"number": number, "sign_in": SIGN_IN})
         ]
 
 

@@ -30,7 +30,7 @@ from app.core.settings import PROJECT
 from app.models import Event, Registration, User
 from app.models.enums import Role
 from app.tests.conftest import PREFIX, SECRET, fresh_database
-from app.tests.factories import PASSWORD, Factory
+from app.tests.factories import PASSWORD, Factory, claims_of
 from app.tests.rush import TOKENS, until
 
 NOWHERE = "postgresql://localhost:1/nothing"
@@ -342,7 +342,7 @@ def test_requests_in_flight_and_in_the_queue_are_answered_when_the_server_is_ask
             callers.submit(
                 client.post,
                 f"{PREFIX}/registrations/events/{event.id}",
-                headers={"Authorization": f"Bearer {TOKENS.issue(person.claims)}"},
+                headers={"Authorization": f"Bearer {TOKENS.issue(claims_of(person))}"},
             )
             for person in people
         ]

@@ -12,6 +12,7 @@ import pytest
 import requests
 import schemathesis
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import APIOperation, BaseSchema, Case, CheckContext, Config, GenerationMode, Response
@@ -75,10 +76,10 @@ def schema(app: FastAPI) -> BaseSchema:
 
 
 @pytest.fixture
-def scenes(anonymous: Caller, signed_in: SignedIn, make: Factory) -> dict[EventStatus, Scene]:
+def scenes(running_app: TestClient, signed_in: SignedIn, make: Factory) -> dict[EventStatus, Scene]:
     """Make an event that all may see and a draft, and somebody who runs neither of them."""
     scenes = {
-        status: stage(status, anonymous, signed_in, make)
+        status: stage(status, running_app, signed_in, make)
         for status in (EventStatus.PUBLISHED, EventStatus.DRAFT)
     }
     for scene in scenes.values():

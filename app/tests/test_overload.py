@@ -17,7 +17,7 @@ from app.core.exceptions import Overloaded
 from app.models import Event
 from app.schemas.registrations import Application, RegistrationMade
 from app.schemas.seats import SeatRead
-from app.tests.factories import Factory
+from app.tests.factories import Factory, claims_of
 from app.tests.rush import Answer, Client, Person, crowd, let_in, opened, serving
 
 LOCK_SECONDS = 0.3
@@ -56,7 +56,7 @@ def test_an_event_that_somebody_holds_holds_up_no_other(live: Store, limited: St
         busy, free, full = make.event(), make.event(), make.event(capacity_total=1)
         make.registration(full)
         events = [busy.id, free.id, full.id, 2**31 - 1]
-    batch = [Application(user.claims, event_id) for event_id in events]
+    batch = [Application(claims_of(user), event_id) for event_id in events]
     admit = limited.serving(services.registrations.admit)
     with held(live.engine, "events", busy.id):
         outcomes, took = timed(lambda: admit(batch))
@@ -75,7 +75,7 @@ def test_a_session_that_somebody_holds_holds_up_no_other(live: Store, limited: S
         for session in sessions:
             make.registration(db.get_one(Event, session.event_id), user)
         keys = {"events": sessions[0].event_id, "sessions": sessions[0].id}
-    batch = [Application(user.claims, session.id) for session in sessions]
+    batch = [Application(claims_of(user), session.id) for session in sessions]
     take = limited.serving(services.seats.take)
     with held(live.engine, table, keys[table]):
         outcomes, took = timed(lambda: take(batch))
@@ -88,7 +88,7 @@ def test_another_lock_than_that_of_a_door_is_given_up_for_the_whole_batch(
 ) -> None:
     with live.job() as db:
         make = Factory(db)
-        batch = [Application(make.user().claims, make.event().id)]
+        batch = [Application(claims_of(make.user()), make.event().id)]
     with live.engine.connect() as holder:
         holder.execute(text("LOCK TABLE registrations"))
         with pytest.raises(OperationalError):

@@ -58,12 +58,13 @@ def mostly(*names: str) -> st.SearchStrategy[dict[str, Any]]:
 # Tokens
 
 tokens = Tokens(SECRET, timedelta(minutes=5))
-claims_of_anything = mostly("sub", "uid", "ver", "iat", "exp", "nbf", "aud", "iss", "jti", "at_hash")
+ids = st.integers(1, LONGEST_ID)
+claims_of_anything = mostly("sub", "uid", "ver", "sid", "iat", "exp", "nbf", "aud", "iss", "jti", "at_hash")
 
 
-@given(uid=st.integers(1, LONGEST_ID), sub=st.text(max_size=254), ver=st.integers())
-def test_every_token_that_is_issued_is_read_again(uid: int, sub: str, ver: int) -> None:
-    claims = Claims(uid, sub, ver)
+@given(uid=ids, sub=st.text(max_size=254), ver=st.integers(), sid=ids)
+def test_every_token_that_is_issued_is_read_again(uid: int, sub: str, ver: int, sid: int) -> None:
+    claims = Claims(uid, sub, ver, sid)
     assert tokens.read(tokens.issue(claims)) == claims
 
 

@@ -46,7 +46,7 @@ from app.schemas.rooms import RoomUpdate
 from app.schemas.sessions import SessionPlan, SessionUpdate
 from app.schemas.speakers import SpeakerUpdate
 from app.tests.conftest import PREFIX, SECRET, migrated_database
-from app.tests.factories import HOUR, Factory
+from app.tests.factories import HOUR, Factory, claims_of
 
 T = TypeVar("T")
 Work = Callable[[Database], object]
@@ -187,7 +187,7 @@ def look_then_register(db: Database, actor: User, event_id: int) -> None:
 
 def register(db: Database, actor: User, event_id: int) -> None:
     """Register as the service does, in a batch of one."""
-    (outcome,) = services.registrations.admit(db, [Application(actor.claims, event_id)])
+    (outcome,) = services.registrations.admit(db, [Application(claims_of(actor), event_id)])
     if isinstance(outcome, Problem):
         raise outcome
 
@@ -766,7 +766,7 @@ def requests(address: str, calls: Sequence[tuple[str, str, User]]) -> Counter[st
 
     def answer(number: int) -> str:
         method, path, user = calls[number]
-        headers = {"Authorization": f"Bearer {tokens.issue(user.claims)}"}
+        headers = {"Authorization": f"Bearer {tokens.issue(claims_of(user))}"}
         response = client.request(method, path, headers=headers)
         slug = response.json().get("type", "").removeprefix("/problems/")
         return f"{response.status_code} {slug}".strip()

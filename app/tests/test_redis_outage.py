@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from app.core.database import Store
-from app.tests.factories import PASSWORD, Factory
+from app.tests.factories import PASSWORD, Factory, claims_of
 from app.tests.redis import RedisServer, needs_redis, redis_server
 from app.tests.rush import TOKENS, Answer, Client, Person, Server, serving
 
@@ -38,7 +38,7 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 def person(live: Store) -> Person:
     with live.job() as db:
         user = Factory(db).user(email="ana@example.com")
-        return Person(user.id, TOKENS.issue(user.claims))
+        return Person(user.id, TOKENS.issue(claims_of(user)))
 
 
 @dataclass(frozen=True)

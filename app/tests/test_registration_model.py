@@ -26,7 +26,7 @@ from app.schemas.events import EventUpdate
 from app.schemas.idempotency import RequestKey
 from app.schemas.registrations import Application, RegistrationMade
 from app.services import events, invariants, registrations
-from app.tests.factories import Factory
+from app.tests.factories import Factory, claims_of
 from app.tests.rush import ROUNDS
 
 PEOPLE, EVENTS = 5, 2
@@ -175,7 +175,7 @@ class Registration(RuleBasedStateMachine):
         event_id = self.events[event]
         path = f"/api/v1/registrations/events/{event_id}"
         key = None if keyed is None else RequestKey("once", "POST", path, sha256(keyed).digest())
-        return Application(self.people[person].claims, event_id, key)
+        return Application(claims_of(self.people[person]), event_id, key)
 
     def _expected(self, person: int, event: int, keyed: Keyed) -> str:
         """Say what the model answers; under a key that was used, what it answered then."""

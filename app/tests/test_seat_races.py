@@ -22,7 +22,7 @@ from app.models.constraints import explain
 from app.schemas.registrations import Application
 from app.schemas.sessions import OnAgendaConflict, SessionUpdate
 from app.tests.conftest import migrated_database
-from app.tests.factories import Factory
+from app.tests.factories import Factory, claims_of
 from app.tests.routers.conftest import at
 from app.tests.rush import ROUNDS, faults
 
@@ -93,7 +93,7 @@ def tally(store: Store, works: Sequence[Work]) -> Counter[str]:
 
 
 def take(db: Database, *wishes: tuple[User, Session]) -> None:
-    outcomes = services.seats.take(db, [Application(user.claims, session.id) for user, session in wishes])
+    outcomes = services.seats.take(db, [Application(claims_of(user), session.id) for user, session in wishes])
     for outcome in outcomes:
         if isinstance(outcome, Problem):
             raise outcome

@@ -164,6 +164,16 @@ def test_no_password_and_no_token_is_in_the_log_even_when_debugging(
             client.post("/auth/token", data={"username": "ana@example.com", "password": password})
         client.post("/auth/login", content=f'{{"email": "x", "password": "{nul}"}}', headers=headers)
         client.post("/auth/login", content=f'{{"password": "{first}"')
+        refreshed = client.post("/auth/refresh", json={"refresh_token": made.json()["refresh_token"]})
+        secrets = [made.json()["refresh_token"], refreshed.json()["refresh_token"]]
+        key = client.post("/users/me/api-keys", json={"name": "Key", "scopes": ["read"]}, headers=headers)
+        secrets.append(key.json()["key"])
+        for secret in secrets:
+            client.get("/users/me", headers={"Authorization": f"Bearer {secret}"})
+            client.get("/users/me", params={"token": secret})
+            client.post("/auth/refresh", json={"refresh_token": secret})
+        again = client.post("/auth/login", json={"email": "ana@example.com", "password": first})
+        headers = {"Authorization": f"Bearer {again.json()['access_token']}"}
         change = {"password": second, "current_password": first}
         changed = client.patch("/users/me", json=change, headers=headers)
         assert changed.status_code == 200
@@ -172,7 +182,7 @@ def test_no_password_and_no_token_is_in_the_log_even_when_debugging(
         assert client.get("/users/me", params={"token": tokens[1]}, headers=headers).status_code == 401
         client.get(f"/nothing/{tokens[1]}", headers={"Authorization": f"Basic {wrong}"})
     said = log.read_text()
-    planted = [*PASSWORDS, *tokens, SECRET, "$argon2id$", *([of_database] if of_database else [])]
+    planted = [*PASSWORDS, *tokens, *secrets, SECRET, "$argon2id$", *([of_database] if of_database else [])]
     assert [secret for secret in planted if secret in said] == []
     assert "planted" not in said
     # The log did speak of all that: of the statement that stored the hash and of the requests.

@@ -38,7 +38,7 @@ def test_what_was_never_sealed_does_not_open(text: str) -> None:
 
 def test_a_token_is_no_seal_and_a_seal_no_token() -> None:
     tokens = Tokens(SECRET, DAY)
-    token = tokens.issue(Claims(uid=7, sub="ana@example.com", ver=1))
+    token = tokens.issue(Claims(uid=7, sub="ana@example.com", ver=1, sid=1))
     assert SEALS.open("", token) is None
     assert tokens.read(SEALS.seal("", token.encode())) is None
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,12 +17,13 @@ from pydantic import SecretStr
 from sqlalchemy import make_url, text
 
 from app.api import create_app
+from app.core.database import Store
 from app.core.logging import configure_logging
 from app.core.security import Claims
 from app.core.settings import PROJECT, InvalidSettings, Settings, load_settings
 from app.models.enums import Role
 from app.tests.conftest import SECRET
-from app.tests.factories import PASSWORD, Factory, soon
+from app.tests.factories import PASSWORD, Factory, claims_of, soon
 from app.tests.redis import needs_redis, redis_server
 
 Test = TypeVar("Test", bound=Callable[..., None])
@@ -91,6 +93,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "database_url": None,
         "secret_key_file": None,
         "access_token_expire_minutes": 30,
+        "refresh_token_expire_days": 30,
         "api_v1_prefix": "/api/v1",
         "cors_origins": [
             "http://localhost:5173",
@@ -124,6 +127,9 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "rate_limit_writes": "300/minute",
         "rate_limit_reads": "60000/minute",
         "rate_limit_check_ins": "3000/minute",
+        "argon2_memory_kib": 19_456,
+        "argon2_passes": 2,
+        "argon2_lanes": 1,
     }
 
 
@@ -252,10 +258,21 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
         ),
         ("TRUSTED_PROXIES", "*", "'*' is not an address or a network; write 10.0.0.7 or 10.0.0.0/8"),
         ("TRUSTED_PROXIES", "::/0", "'::/0' is everybody, and anybody could say any address"),
+        ("REFRESH_TOKEN_EXPIRE_DAYS", "0", "input should be greater than or equal to 1"),
+        ("ARGON2_MEMORY_KIB", "19455", "input should be greater than or equal to 19456"),
+        ("ARGON2_PASSES", "1", "input should be greater than or equal to 2"),
+        ("ARGON2_LANES", "0", "input should be greater than or equal to 1"),
     ],
 )
 def test_an_unusable_value_names_the_variable_and_the_reason(name: str, value: str, reason: str) -> None:
     assert complaint(**{name: value}) == f"  {name}: {reason}"
+
+
+def test_a_session_is_not_over_before_its_access_token() -> None:
+    assert complaint(ACCESS_TOKEN_EXPIRE_MINUTES="1441", REFRESH_TOKEN_EXPIRE_DAYS="1") == (
+        "  REFRESH_TOKEN_EXPIRE_DAYS: too short, the tokens of ACCESS_TOKEN_EXPIRE_MINUTES outlast it"
+    )
+    given(ACCESS_TOKEN_EXPIRE_MINUTES="1440", REFRESH_TOKEN_EXPIRE_DAYS="1")
 
 
 @pytest.mark.parametrize("prefix", ["api", "/", "/api/", "/a b", "//", "/{x}", "/?x"])
@@ -332,7 +349,7 @@ def test_the_signing_key_signs_and_is_not_shown() -> None:
     settings = given(SECRET_KEY=SECRET)
     assert SECRET not in repr(settings)
     ours, theirs = create_app(settings), create_app(given(SECRET_KEY=SECRET[::-1]))
-    claims = Claims(uid=1, sub="ana@example.com", ver=1)
+    claims = Claims(uid=1, sub="ana@example.com", ver=1, sid=1)
     token = ours.state.tokens.issue(claims)
     assert (ours.state.tokens.read(token), theirs.state.tokens.read(token)) == (claims, None)
 
@@ -428,11 +445,28 @@ def test_debug_logs_statements_without_their_parameters(
     )
 
 
-@turns("access_token_expire_minutes")
-def test_tokens_last_as_long_as_set(live_url: str, live: object) -> None:
-    with client(DATABASE_URL=live_url, ACCESS_TOKEN_EXPIRE_MINUTES="7") as caller:
+@turns("access_token_expire_minutes", "refresh_token_expire_days")
+def test_tokens_last_as_long_as_set(live_url: str, live: Store) -> None:
+    variables = {"ACCESS_TOKEN_EXPIRE_MINUTES": "7", "REFRESH_TOKEN_EXPIRE_DAYS": "3"}
+    with client(DATABASE_URL=live_url, **variables) as caller:
         body = {"email": "ana@example.com", "password": PASSWORD}
-        assert caller.post("/api/v1/auth/register", json=body).json()["expires_in"] == 420
+        answer = caller.post("/api/v1/auth/register", json=body).json()
+    assert (answer["expires_in"], answer["refresh_expires_in"]) == (420, 3 * 86_400)
+    with live.job() as db:
+        kept = db.scalar(text("SELECT expires_at - created_at FROM sign_ins"))
+    assert kept == timedelta(days=3)
+
+
+@turns("argon2_memory_kib", "argon2_passes", "argon2_lanes")
+def test_passwords_are_hashed_as_set(live_url: str, live: Store) -> None:
+    variables = {"ARGON2_MEMORY_KIB": "19464", "ARGON2_PASSES": "3", "ARGON2_LANES": "2"}
+    with client(DATABASE_URL=live_url, **variables) as caller:
+        body = {"email": "ana@example.com", "password": PASSWORD}
+        assert caller.post("/api/v1/auth/register", json=body).status_code == 201
+        assert caller.post("/api/v1/auth/login", json=body).status_code == 200
+    with live.job() as db:
+        kept = db.scalar(text("SELECT password_hash FROM users"))
+    assert kept.startswith("$argon2id$v=19$m=19464,t=3,p=2$")
 
 
 @turns("api_v1_prefix")
@@ -499,7 +533,7 @@ def test_those_who_may_create_events_are_as_set(
     live: Any, live_url: str, creators: str, role: Role, status: int
 ) -> None:
     with live.job() as db:
-        claims = Factory(db).user(role=role).claims
+        claims = claims_of(Factory(db).user(role=role))
     with client(DATABASE_URL=live_url, EVENT_CREATORS=creators) as caller:
         token = caller.app.state.tokens.issue(claims)  # type: ignore[attr-defined]
         body = {
@@ -668,7 +702,7 @@ def test_a_limit_refuses_one_more_than_it_says_and_can_be_switched_off(  # noqa:
     live_url: str, limit: str, method: str, path: str, rate: str, refused: list[bool]
 ) -> None:
     with client(DATABASE_URL=live_url, **{f"RATE_LIMIT_{limit}": rate}) as caller:
-        token = caller.app.state.tokens.issue(Claims(uid=1, sub="ana@example.com", ver=1))  # type: ignore[attr-defined]
+        token = caller.app.state.tokens.issue(Claims(uid=1, sub="ana@example.com", ver=1, sid=1))  # type: ignore[attr-defined]
         bearer = {"Authorization": f"Bearer {token}"}
         answers = [caller.request(method, f"/api/v1{path}", headers=bearer) for _ in refused]
     assert [answer.status_code == 429 for answer in answers] == refused

@@ -135,7 +135,11 @@ def test_memory_keeps_every_window_that_is_open_however_many_there_are() -> None
 def told(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[str]]]:
     """Yield what the log has said since, without the numbers."""
     with caplog.at_level(logging.WARNING, logger="app.core.windows"):
-        yield lambda: [message.split(" (")[0].split(", after")[0] for message in caplog.messages]
+        yield lambda: [
+            record.getMessage().split(" (")[0].split(", after")[0]
+            for record in caplog.records
+            if record.name == "app.core.windows"
+        ]
 
 
 async def ask(counted: Windows) -> bool:

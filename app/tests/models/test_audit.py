@@ -14,7 +14,7 @@ from app.models import Base, Event
 from app.models.enums import AuditAction, AuditEntity, Role, TeamRole
 from app.schemas.registrations import Application
 from app.services import registrations
-from app.tests.factories import DAY, HOUR, Factory
+from app.tests.factories import DAY, HOUR, Factory, claims_of
 from app.tests.models.conftest import Run
 
 Entry = tuple[str, str, int, int | None, Any, Any]
@@ -291,7 +291,7 @@ def test_a_place_that_is_taken_given_back_or_promoted_is_no_change(
 ) -> None:
     event = make.event(capacity_total=2, waitlist_enabled=True)
     users = [make.user() for _ in range(3)]
-    applications = [Application(user.claims, event.id) for user in users]
+    applications = [Application(claims_of(user), event.id) for user in users]
     assert left(lambda: registrations.admit(make.db, applications)) == []
     make.db.commit()
     assert left(registrations.cancel, make.db, users[0], event.id) == []
@@ -304,7 +304,7 @@ def test_a_sale_rewrites_the_row_in_place_and_no_index(make: Factory, connection
     event, users = make.event(), [make.user() for _ in range(5)]
     before = connection.execute(query).one()
     for user in users:
-        registrations.admit(make.db, [Application(user.claims, event.id)])
+        registrations.admit(make.db, [Application(claims_of(user), event.id)])
         make.db.flush()
     updated, in_place = (a - b for a, b in zip(connection.execute(query).one(), before, strict=True))
     assert (updated, in_place) == (5, 5)

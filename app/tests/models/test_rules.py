@@ -465,3 +465,39 @@ def test_no_row_says_what_no_answer_could(
     make.registration(event)
     make.member(event, TeamRole.STAFF)
     assert refusal(f"UPDATE {change}") == constraint
+
+
+# Sign-ins and keys
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("sign_ins SET family_digest = 'short'", "ck_sign_ins_family_digest_is_sha256"),
+        ("sign_ins SET token_digest = 'short'", "ck_sign_ins_token_digest_is_sha256"),
+        ("sign_ins SET family_digest = sha256('same')", "uq_sign_ins_family_digest"),
+        ("sign_ins SET last_used_at = expires_at", "ck_sign_ins_times_in_order"),
+        ("sign_ins SET last_used_at = created_at - interval '1 day'", "ck_sign_ins_times_in_order"),
+        ("sign_ins SET user_id = 2147483647", "fk_sign_ins_user_id_users"),
+        ("api_keys SET key_digest = 'short'", "ck_api_keys_digest_is_sha256"),
+        ("api_keys SET key_digest = sha256('same')", "uq_api_keys_key_digest"),
+        ("api_keys SET scopes = '{}'", "ck_api_keys_scopes_are_known"),
+        ("api_keys SET scopes = '{read,admin}'", "ck_api_keys_scopes_are_known"),
+        ("api_keys SET scopes = '{read,NULL}'", "ck_api_keys_scopes_are_known"),
+        ("api_keys SET name = ''", "ck_api_keys_has_a_name"),
+        ("api_keys SET expires_at = created_at", "ck_api_keys_ends_after_it_was_made"),
+        ("api_keys SET user_id = 2147483647", "fk_api_keys_user_id_users"),
+    ],
+)
+def test_what_opens_an_account_is_whole(
+    make: Factory, refusal: Refusal, change: str, constraint: str
+) -> None:
+    for _ in range(2):
+        make.api_key(make.user())
+    assert refusal(f"UPDATE {change}") == constraint
+
+
+def test_what_opens_an_account_goes_with_it(make: Factory, run: Run) -> None:
+    make.api_key(make.user())
+    run("DELETE FROM users")
+    assert run("SELECT (SELECT count(*) FROM sign_ins) + (SELECT count(*) FROM api_keys)").scalar_one() == 0

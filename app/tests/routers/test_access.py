@@ -1,15 +1,17 @@
 """Who may do what: every route, called by everybody, on an event that all may see and on a draft."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from sqlalchemy import Connection
 
+from app.core.security import ApiKeys, RefreshToken
 from app.core.settings import PROJECT
-from app.models.enums import EventStatus, TeamRole
+from app.models.enums import EventStatus, Scope, TeamRole
 from app.tests.conftest import PREFIX, Caller
 from app.tests.factories import PASSWORD, Factory
 from app.tests.routers.conftest import SignedIn, at, sent
@@ -29,6 +31,7 @@ ACCESS = {
     # A registration is nobody else's to know of.
     "its user or staff": ((401, 404, OK, OK, OK, OK), (401, 404, OK, OK, OK, OK)),
     # A draft is not open: its team is told so, others do not learn of it.
+    "its user": ((401, 404, 404, 404, OK, 404), (401, 404, 404, 404, OK, 404)),
     "user, if open": ((401, OK, OK, OK, OK, OK), (401, 404, 409, 409, 409, 409)),
 }
 
@@ -47,11 +50,15 @@ class Scene:
     registration_id: int
     ticket_code: str
     token: str
+    refresh_token: str
+    sign_in_id: int
+    key_id: int
     user_id: int
     email: str
     newcomer: str
     times: dict[str, str]
     callers: dict[str, Caller]
+    keys: dict[str, Caller]
 
 
 def scan(ticket_code: str) -> dict[str, str]:
@@ -133,7 +140,15 @@ ROUTES = {
     "POST /auth/register": Call("anyone", 201, account),
     "POST /auth/login": Call("anyone", 200, credentials),
     "POST /auth/token": Call("anyone", 200, form=form),
+    "POST /auth/refresh": Call("anyone", 200, lambda scene: {"refresh_token": scene.refresh_token}),
+    "POST /auth/logout": Call("anyone", 204, lambda scene: {"refresh_token": scene.refresh_token}),
     "GET /users/me": Call("user", 200),
+    "GET /users/me/sessions": Call("user", 200),
+    # Those of others are nobody's to know of, whoever asks.
+    "DELETE /users/me/sessions/{session_id}": Call("its user", 204, session="sign_in_id"),
+    "GET /users/me/api-keys": Call("user", 200),
+    "POST /users/me/api-keys": Call("user", 201, lambda _: {"name": "New", "scopes": ["read"]}),
+    "DELETE /users/me/api-keys/{key_id}": Call("its user", 204),
     "PATCH /users/me": Call("user", 200, renamed("full_name")),
     "GET /users/me/events": Call("user", 200),
     "GET /users/me/speakers": Call("user", 200),
@@ -191,7 +206,7 @@ ROUTES = {
 }
 
 
-def stage(status: EventStatus, anonymous: Caller, signed_in: SignedIn, make: Factory) -> Scene:
+def stage(status: EventStatus, client: TestClient, signed_in: SignedIn, make: Factory) -> Scene:
     """Make an event of a status, with everything and everybody that belongs to it."""
     owner = make.user()
     event = make.event(owner, status=status)
@@ -214,6 +229,7 @@ def stage(status: EventStatus, anonymous: Caller, signed_in: SignedIn, make: Fac
     make.user(email=newcomer.replace("new", "known"))
     callers = {name: signed_in(user) for name, user in users.items()}
     registration = make.registration(event)
+    refresh_token = RefreshToken.new()
     return Scene(
         event_id=event.id,
         attended_event_id=attended.id,
@@ -225,19 +241,26 @@ def stage(status: EventStatus, anonymous: Caller, signed_in: SignedIn, make: Fac
         registration_id=registration.id,
         ticket_code=registration.ticket_code,
         token=make.calendar(owner),
+        refresh_token=str(refresh_token),
+        sign_in_id=make.sign_in(owner, refresh_token).id,
+        key_id=make.api_key(owner)[1].id,
         user_id=somebody.id,
         email=owner.email,
         newcomer=newcomer,
         times=sent(at(event, 2)),
-        callers={"anonymous": anonymous, **callers},
+        callers={"anonymous": Caller(client), **callers},
+        keys={
+            **{scope: Caller(client, make.api_key(users["admin"], scope)[0]) for scope in Scope},
+            "made up": Caller(client, ApiKeys.new(users["admin"].id)),
+        },
     )
 
 
 @pytest.fixture(params=[EventStatus.PUBLISHED, EventStatus.DRAFT])
 def scene(
-    request: pytest.FixtureRequest, anonymous: Caller, signed_in: SignedIn, make: Factory
+    request: pytest.FixtureRequest, running_app: TestClient, signed_in: SignedIn, make: Factory
 ) -> tuple[EventStatus, Scene]:
-    return request.param, stage(request.param, anonymous, signed_in, make)
+    return request.param, stage(request.param, running_app, signed_in, make)
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -245,22 +268,74 @@ def test_each_route_serves_whom_it_should_and_nobody_else(
     scene: tuple[EventStatus, Scene], connection: Connection, route: str
 ) -> None:
     status, there = scene
+    seen = {name: answer.status_code for name, answer in asked(route, there, there.callers, connection)}
+    assert seen == answers(ROUTES[route], status)
+
+
+def asked(
+    route: str, there: Scene, callers: dict[str, Caller], connection: Connection
+) -> Iterator[tuple[str, Any]]:
+    """Let each of ``callers`` call a route as if no other had, and yield what each is answered."""
     call = ROUTES[route]
     method, path = route.split(" ")
     ids = {"event_id": getattr(there, call.event), "session_id": getattr(there, call.session)}
     names = {**vars(there), **ids}
     options = {"json": call.body and call.body(there), "data": call.form and call.form(there)}
-    seen = {}
-    for name, caller in there.callers.items():
+    for name, caller in callers.items():
         before = connection.begin_nested()
-        seen[name] = caller.request(method, (path + call.query).format(**names), **options).status_code
+        yield name, caller.request(method, (path + call.query).format(**names), **options)
         before.rollback()
-    assert seen == answers(call, status)
 
 
 def test_the_matrix_in_the_docs_says_the_same() -> None:
     page = SECURITY.read_text(encoding="utf-8")
     assert page == with_matrix(page), f"renew it with: python -m {__name__}\n{matrix()}"
+
+
+# What reads no token reads no key.
+WITHOUT_TOKEN = {route for route, call in ROUTES.items() if call.access == "anyone"} - {"GET /events"}
+FOR_PEOPLE = {
+    "PATCH /users/me",
+    "PATCH /users/{user_id}",
+    "GET /users/me/sessions",
+    "DELETE /users/me/sessions/{session_id}",
+    "GET /users/me/api-keys",
+    "POST /users/me/api-keys",
+    "DELETE /users/me/api-keys/{key_id}",
+    "POST /users/me/calendar",
+}
+AT_THE_DOOR = {
+    "GET /events/{event_id}/check-ins",
+    "POST /events/{event_id}/check-ins",
+    "POST /events/{event_id}/check-ins/batch",
+}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_each_route_is_open_to_keys_with_the_scope_and_to_no_other(
+    scene: tuple[EventStatus, Scene], connection: Connection, route: str
+) -> None:
+    _, there = scene
+    ((_, allowed),) = asked(route, there, {"admin": there.callers["admin"]}, connection)
+    served = f"{allowed.status_code}"
+    needed = {"read"} if route.startswith("GET ") else {"write"}
+    if route in AT_THE_DOOR:
+        needed.add("check-in")
+    if route in WITHOUT_TOKEN:
+        expected = dict.fromkeys(there.keys, served)
+    elif route in FOR_PEOPLE:
+        expected = dict.fromkeys(there.keys, "403 not-for-keys")
+    else:
+        lacking = f"403 missing-scope {sorted(needed)}"
+        expected = {scope: served if scope in needed else lacking for scope in Scope}
+        expected["made up"] = "401 unauthorized"
+    seen = {}
+    for name, answer in asked(route, there, there.keys, connection):
+        refused = answer.status_code in {401, 403}
+        document = answer.json() if refused else {}
+        said = [str(answer.status_code), document.get("type", "").removeprefix("/problems/")]
+        seen[name] = " ".join(filter(None, [*said, str(document["scopes"]) if "scopes" in document else ""]))
+    assert seen == expected
 
 
 def test_every_route_is_in_the_table(app: FastAPI) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -16,16 +17,19 @@ import uvicorn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi import FastAPI
-from jose import jwt
+from jose import jwe, jwt
 from sqlalchemy import text
 
 from app.api import create_app
 from app.core.database import Database, Store
+from app.core.security import PasswordHasher
 from app.core.settings import Settings
 from app.models import User
 from app.models.enums import Role
+from app.schemas.fields import TOO_COMMON, TOO_PERSONAL
 from app.tests.conftest import PREFIX, SECRET, Caller
 from app.tests.factories import PASSWORD, Factory
+from app.tests.factories import claims_of as facts_of
 
 BAD_CREDENTIALS = "No active account has this email and password. Check both and try again."
 
@@ -42,6 +46,13 @@ def me(caller: Caller, authorization: str) -> Any:
     return caller.get("/users/me", headers={"Authorization": authorization})
 
 
+def is_a_token(answer: dict[str, Any]) -> bool:
+    """Tell whether an answer has a pair of tokens and what the contract says of them."""
+    secrets = {name: answer[name] for name in ("access_token", "refresh_token")}
+    about = {"token_type": "bearer", "expires_in": 1_800, "refresh_expires_in": 2_592_000}
+    return answer == {**secrets, **about} and secrets["refresh_token"].startswith("mer_")
+
+
 # Signing up
 
 
@@ -49,7 +60,7 @@ def test_a_new_account_answers_a_token_that_opens_it(anonymous: Caller) -> None:
     response = sign_up(anonymous, "Ana@Example.com", full_name="  Ana Gómez ")
     assert response.status_code == 201
     token = response.json()
-    assert token == {"access_token": token["access_token"], "token_type": "bearer", "expires_in": 1_800}
+    assert is_a_token(token)
     account = me(anonymous, f"Bearer {token['access_token']}").json()
     assert account == {
         "id": account["id"],
@@ -65,7 +76,7 @@ def test_a_token_says_of_its_account_what_the_contract_names(anonymous: Caller) 
     token = sign_up(anonymous).json()["access_token"]
     assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT"}
     claims = jwt.get_unverified_claims(token)
-    assert sorted(claims) == ["exp", "iat", "sub", "uid", "ver"]
+    assert sorted(claims) == ["exp", "iat", "sid", "sub", "uid", "ver"]
     assert (claims["sub"], claims["ver"], claims["exp"] - claims["iat"]) == ("ana@example.com", 1, 1_800)
 
 
@@ -97,6 +108,30 @@ def test_a_password_out_of_bounds_is_refused_where_it_is(anonymous: Caller, pass
     response = sign_up(anonymous, password=password)
     assert response.status_code == 422
     assert [fault["pointer"] for fault in response.json()["errors"]] == ["/password"]
+
+
+@pytest.mark.parametrize(
+    ("password", "advice"),
+    [
+        ("password", TOO_COMMON),
+        ("PassWord1", TOO_COMMON),
+        ("1q2w3e4r5t", TOO_COMMON),
+        ("ana.gomez@example.com", TOO_PERSONAL),
+        ("AnaGomez1990", TOO_PERSONAL),
+        ("example.com!", TOO_PERSONAL),
+        ("Restrepo-2026", TOO_PERSONAL),
+    ],
+)
+def test_a_password_that_is_easy_to_guess_is_refused_with_advice(
+    anonymous: Caller, password: str, advice: str
+) -> None:
+    response = sign_up(anonymous, "ana.gomez@example.com", password, full_name="Ana Restrepo")
+    assert response.status_code == 422
+    assert response.json()["errors"] == [{"pointer": "/password", "detail": advice}]
+
+
+def test_a_password_may_hold_ones_name_among_words_enough(anonymous: Caller) -> None:
+    assert sign_up(anonymous, "ana@example.com", "an anaconda is no pet").status_code == 201
 
 
 def test_long_passwords_are_not_cut_at_72_bytes(anonymous: Caller) -> None:
@@ -146,9 +181,8 @@ def test_both_ways_in_answer_a_token(anonymous: Caller, make: Factory, way_in: C
     user = make.user(email="ana@example.com")
     response = way_in(anonymous)
     assert response.status_code == 200
-    token = response.json()["access_token"]
-    assert response.json() == {"access_token": token, "token_type": "bearer", "expires_in": 1_800}
-    assert me(anonymous, f"Bearer {token}").json()["id"] == user.id
+    assert is_a_token(response.json())
+    assert me(anonymous, f"Bearer {response.json()['access_token']}").json()["id"] == user.id
 
 
 @pytest.mark.parametrize("way_in", [sign_in, form])
@@ -223,6 +257,31 @@ def test_signing_up_and_in_read_no_token(anonymous: Caller, authorization: str) 
     assert anonymous.post("/auth/token", data=data, headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("way_in", [sign_in, form])
+@pytest.mark.parametrize("weaker", [{"memory_kib": 8_192}, {"passes": 1}], ids=str)
+def test_a_hash_of_an_earlier_day_is_made_anew_when_its_owner_signs_in(
+    anonymous: Caller, make: Factory, db: Database, way_in: Callable[..., Any], weaker: dict[str, int]
+) -> None:
+    user = make.user(email="ana@example.com", password_hash=PasswordHasher(**weaker).hash(PASSWORD))
+    old = user.password_hash
+    way_in(anonymous, "ana@example.com", "not the password")
+    db.refresh(user)
+    assert user.password_hash == old
+    for _ in range(2):
+        assert way_in(anonymous).status_code == 200
+        db.refresh(user)
+        assert user.password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert user.token_version == 1
+
+
+def test_a_hash_of_today_is_left_alone(anonymous: Caller, make: Factory, db: Database) -> None:
+    user = make.user(email="ana@example.com")
+    before = user.password_hash
+    assert sign_in(anonymous).status_code == 200
+    db.refresh(user)
+    assert user.password_hash == before
+
+
 # Which tokens are believed
 
 
@@ -239,7 +298,7 @@ def segment(data: bytes) -> str:
 
 def claims_of(user: User, **changes: Any) -> dict[str, Any]:
     now = int(time.time())
-    claims = {"sub": user.email, "uid": user.id, "ver": user.token_version, "iat": now, "exp": now + 600}
+    claims = {**asdict(facts_of(user)), "iat": now, "exp": now + 600}
     return {name: value for name, value in {**claims, **changes}.items() if value is not ...}
 
 
@@ -267,6 +326,12 @@ def test_the_tests_own_signature_is_good(anonymous: Caller, make: Factory) -> No
         {"sub": ...},
         {"uid": ...},
         {"ver": ...},
+        {"sid": ...},
+        {"sid": 1},
+        {"sid": "1"},
+        {"sid": True},
+        {"sid": 0},
+        {"sid": 2**31},
         {"sub": 7},
         {"sub": None},
         {"sub": "someone-else@example.com"},
@@ -319,6 +384,15 @@ def test_another_key_or_algorithm_is_refused(anonymous: Caller, make: Factory) -
     }
     for forgery in forgeries.values():
         refused(me(anonymous, f"Bearer {forgery}"))
+
+
+def test_an_encrypted_token_is_refused_before_it_is_unpacked(anonymous: Caller) -> None:
+    # It would become a hundred megabytes.
+    bomb = jwe.encrypt(b"0" * 100_000_000, SECRET[:32], algorithm="dir", encryption="A256GCM", zip="DEF")
+    began = time.process_time()
+    refused(me(anonymous, f"Bearer {bomb[:60_000].decode()}"))
+    refused(me(anonymous, f"Bearer {bomb.decode()}"))
+    assert time.process_time() - began < 1
 
 
 def test_a_tampered_payload_is_refused(anonymous: Caller, make: Factory) -> None:

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from app.models import User
 from app.tests.conftest import Caller
-from app.tests.factories import Factory, soon
+from app.tests.factories import Factory, claims_of, soon
 
 SignedIn = Callable[[User], Caller]
 
@@ -627,7 +627,7 @@ def test_no_operation_fails_whatever_is_thrown_at_it(
     app: FastAPI, running_app: TestClient, make: Factory, caller: Caller
 ) -> None:
     make.event()
-    token = app.state.tokens.issue(make.admin().claims)
+    token = app.state.tokens.issue(claims_of(make.admin()))
     headers = {
         "Authorization": f"Bearer {token}",
         "Content-Type": "application/json",

@@ -102,6 +102,18 @@ def changes(make: Factory, me: User) -> str:
     return "/audit"
 
 
+def sign_ins(make: Factory, me: User) -> str:
+    for _ in range(4):  # beside the one of the caller
+        make.sign_in(me)
+    return "/users/me/sessions"
+
+
+def api_keys(make: Factory, me: User) -> str:
+    for _ in range(5):
+        make.api_key(me)
+    return "/users/me/api-keys"
+
+
 LISTS = (
     events,
     own_events,
@@ -112,6 +124,8 @@ LISTS = (
     scans,
     changes_of_event,
     changes,
+    sign_ins,
+    api_keys,
 )
 
 

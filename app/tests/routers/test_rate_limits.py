@@ -13,15 +13,15 @@ from fastapi.testclient import TestClient
 from app import api
 from app.api import create_app
 from app.core.database import Store
-from app.core.security import Claims, Tokens
+from app.core.security import ApiKeys, Claims, Tokens
 from app.core.settings import Settings
 from app.tests.conftest import PREFIX, SECRET
 from app.tests.factories import PASSWORD, Factory
 from app.tests.routers.conftest import refused
 
 PROXY = "10.0.0.1"
-ANA = Claims(uid=1, sub="ana@example.com", ver=1)
-LUIS = Claims(uid=2, sub="luis@example.com", ver=1)
+ANA = Claims(uid=1, sub="ana@example.com", ver=1, sid=1)
+LUIS = Claims(uid=2, sub="luis@example.com", ver=1, sid=1)
 TOKENS = Tokens(SECRET, timedelta(hours=1))
 FORGED = Tokens(SECRET[::-1], timedelta(hours=1)).issue(ANA)
 ENDED = Tokens(SECRET, timedelta(seconds=-1)).issue(ANA)
@@ -143,7 +143,7 @@ def test_a_user_uses_up_their_own_writes_only_from_wherever() -> None:
 
 def test_a_crowd_behind_one_address_writes_as_much_as_its_people_may() -> None:
     client = at("198.51.100.1", limited(writes="1/hour", reads="1/hour"))
-    crowd = [Claims(uid=uid, sub="x@example.com", ver=1) for uid in range(1, 200)]
+    crowd = [Claims(uid=uid, sub="x@example.com", ver=1, sid=1) for uid in range(1, 200)]
     assert [write(client, person) for person in crowd] == [404] * len(crowd)
     assert write(client, crowd[0]) == 429
 
@@ -158,10 +158,17 @@ def test_a_token_that_is_not_valid_uses_up_nobodys_writes_but_the_reads_of_its_a
     assert read(at("198.51.100.2", app)) == 404
 
 
+def test_a_key_uses_up_writes_of_its_own_and_the_reads_of_its_address() -> None:
+    key, other, made_up = (ApiKeys.new(ANA.uid) for _ in range(3))
+    client = at("198.51.100.1", limited(writes="1/hour", reads="4/hour"))
+    assert [write(client, token) for token in (key, key, other, ANA)] == [404, 429, 404, 404]
+    assert [write(client, made_up), write(client, ApiKeys.new(ANA.uid))] == [404, 429]
+
+
 def test_a_token_that_ended_with_its_version_uses_up_nothing_of_the_new_one() -> None:
     client = at("198.51.100.1", limited(writes="1/hour"))
     assert [write(client, ANA) for _ in range(2)] == [404, 429]
-    assert write(client, Claims(uid=ANA.uid, sub=ANA.sub, ver=ANA.ver + 1)) == 404
+    assert write(client, Claims(uid=ANA.uid, sub=ANA.sub, ver=ANA.ver + 1, sid=1)) == 404
 
 
 def test_the_door_is_open_when_reads_and_writes_are_used_up() -> None:

@@ -14,7 +14,7 @@ from app.tests.routers.conftest import SignedIn, refused
 
 # Nobody reads it, so it changes nothing but the way.
 USUAL = "?way=usual"
-VARYING = {"date", "x-request-id", "location", "content-length", "etag"}
+VARYING = {"date", "x-request-id", "location", "content-length", "etag", "ratelimit"}
 
 
 @pytest.fixture(params=["", USUAL], ids=["straight", "usual"])

@@ -14,7 +14,7 @@ from app.core.settings import Settings
 from app.models import User
 from app.models.enums import Role
 from app.tests.conftest import PREFIX, SECRET, Caller
-from app.tests.factories import PASSWORD, Factory
+from app.tests.factories import PASSWORD, Factory, claims_of
 
 SignedIn = Callable[[User], Caller]
 
@@ -296,7 +296,7 @@ def test_two_admins_who_demote_each_other_at_once_leave_one(live: Store, live_ur
             statuses: list[int] = []
 
             def demote(actor: User, victim: User) -> None:
-                headers = {"Authorization": f"Bearer {app.state.tokens.issue(actor.claims)}"}
+                headers = {"Authorization": f"Bearer {app.state.tokens.issue(claims_of(actor))}"}
                 together.wait()  # noqa: B023 - joined before the next round
                 answer = client.patch(
                     f"{PREFIX}/users/{victim.id}", json={"role": "ATTENDEE"}, headers=headers

@@ -12,7 +12,7 @@ from app.schemas.idempotency import RequestKey
 from app.schemas.registrations import Application
 from app.schemas.seats import SeatRead
 from app.services.seats import take
-from app.tests.factories import Factory
+from app.tests.factories import Factory, claims_of
 from app.tests.routers.conftest import at
 
 
@@ -24,7 +24,7 @@ def event(make: Factory) -> Event:
 def ask(user: User, session: Session, key: str | None = None, digest: bytes = b"1" * 32) -> Application:
     path = f"/registrations/sessions/{session.id}"
     given = RequestKey(key=key, method="POST", path=path, digest=digest) if key else None
-    return Application(user.claims, session.id, given)
+    return Application(claims_of(user), session.id, given)
 
 
 def said(outcomes: Sequence[SeatRead | Problem]) -> list[str]:
@@ -103,7 +103,7 @@ def test_a_bad_member_stands_in_nobodys_way(db: Database, make: Factory, event: 
     gone.is_active = False
     db.commit()
     draft = make.session(make.event(status=EventStatus.DRAFT))
-    unknown = Application(guest.claims, 2**31 - 1)
+    unknown = Application(claims_of(guest), 2**31 - 1)
     batch = [ask(gone, session), unknown, ask(guest, draft), ask(guest, session)]
     assert said(take(db, batch)) == ["unauthorized", "not-found", "not-found", "seated"]
 

@@ -95,14 +95,6 @@ class Bearer(OAuth2PasswordBearer):
         return claims
 
 
-class OptionalBearer(Bearer):
-    """Read the token of a request that needs none."""
-
-    async def __call__(self, request: HTTPConnection) -> Credential | None:  # type: ignore[override]
-        """Return what the token claims, or None without one."""
-        return self.read(request)
-
-
 class RequiredBearer(Bearer):
     """Read the token of a request that needs one."""
 
@@ -133,14 +125,8 @@ _required = RequiredBearer()
 _in_person = PersonalBearer()
 
 ShownClaims = Annotated[Credential, Depends(_required)]
-ClaimsIfAny = Annotated[Credential | None, Depends(OptionalBearer())]
 PersonalClaims = Annotated[Claims, Depends(_in_person)]
 InPerson = Depends(_in_person)
-
-
-async def viewer(request: Request, claims: ClaimsIfAny, db: Db) -> User | None:
-    """Return the account that asks, or None for somebody without a token."""
-    return None if claims is None else await run_in_threadpool(_opened, db, request, claims)
 
 
 class Account:
@@ -157,16 +143,12 @@ class Account:
     def read_within(self, db: Database, read: tuple[Request, Credential]) -> User:
         """Return the account of a request, in whose name it may write."""
         request, claims = read
-        user = _opened(db, request, claims)
+        with noting_use(request, claims):
+            user = account_of(db, claims)
         if request.method != "GET":
             ip = request.client.host if request.client else None
             audit_entries.sign(db, user.id, ip, request_id.get())
         return user
-
-
-def _opened(db: Database, request: HTTPConnection, claims: Credential) -> User:
-    with noting_use(request, claims):
-        return account_of(db, claims)
 
 
 def account_of(db: Database, claims: Credential) -> User:
@@ -198,7 +180,6 @@ def noting_use(request: HTTPConnection, claims: Credential) -> Iterator[None]:
             request.app.state.key_uses.note(claims.digest)
 
 
-Viewer = Annotated[User | None, Depends(viewer)]
 CurrentUser = Annotated[User, Depends(Account())]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
 
 from app.dependencies.straight import StraightRoute, has_straight_way
 from app.models import User
@@ -103,6 +104,34 @@ def test_nothing_is_said_of_what_is_gone_either_way(
     gone = caller.delete(f"/events/{event.id}{way}")
     assert (gone.status_code, gone.content) == (204, b"")
     assert refused(caller.get(f"/events/{event.id}")) == (404, "not-found")
+
+
+def test_who_changed_what_from_where_is_told_either_way(
+    caller: Caller, make: Factory, owner: User, way: str
+) -> None:
+    event = make.event(owner)
+    made = caller.post(f"/rooms{way}", json={"event_id": event.id, "name": "Aula"})
+    entry = caller.get(f"/events/{event.id}/audit").json()["items"][0]
+    assert (entry["entity"], entry["entity_id"]) == ("room", made.json()["id"])
+    said = (entry["actor"]["id"], entry["ip"], entry["request_id"])
+    assert said == (owner.id, "testclient", made.headers["x-request-id"])
+
+
+def test_a_key_does_what_its_scopes_say_either_way(
+    running_app: TestClient, make: Factory, owner: User, way: str
+) -> None:
+    scripts = [Caller(running_app, make.api_key(owner, scope)[0]) for scope in ("write", "read", "check-in")]
+    answers = [script.post(f"/speakers{way}", json={"full_name": "Ana"}) for script in scripts]
+    assert [answer.status_code for answer in answers] == [201, 403, 403]
+
+
+def test_a_key_is_used_either_way(
+    running_app: TestClient, app: FastAPI, make: Factory, owner: User, way: str
+) -> None:
+    key, row = make.api_key(owner)
+    app.state.key_uses.take()
+    Caller(running_app, key).post(f"/speakers{way}", json={"full_name": "Ana"})
+    assert list(app.state.key_uses.take()) == [row.key_digest]
 
 
 def test_no_token_is_judged_before_a_body_that_is_plain_either_way(anonymous: Caller, way: str) -> None:

@@ -149,7 +149,7 @@ def test_a_token_names_no_key_and_brings_none() -> None:
         "kid": "../../../dev/null",
     }
     now = int(time.time())
-    claims = {"sub": ANA.sub, "uid": ANA.uid, "ver": ANA.ver, "iat": now, "exp": now + 60}
+    claims = {"sub": ANA.sub, "uid": ANA.uid, "ver": ANA.ver, "sid": ANA.sid, "iat": now, "exp": now + 60}
     tokens = Tokens(SECRET, timedelta(minutes=5))
     assert tokens.read(jwt.encode(claims, theirs, headers=brought)) is None
     assert tokens.read(jwt.encode(claims, SECRET, headers=brought)) == ANA

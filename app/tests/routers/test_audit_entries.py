@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import Connection, text
 
+from app.core.security import RefreshToken
 from app.models import Event, User
 from app.models.enums import EventStatus, TeamRole
 from app.tests.conftest import PREFIX, Caller
@@ -39,6 +40,9 @@ class Scene:
     user_id: int
     ticket_code: str
     other_code: str
+    refresh_token: str
+    sign_in_id: int
+    key_id: int
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def scene(make: Factory, admin: User) -> Scene:
     make.registration(event, admin)
     room = make.room(event)
     speaker, other = make.speaker(admin, event), make.speaker(admin, event)
-    newcomer = make.user()
+    newcomer, refresh_token = make.user(), RefreshToken.new()
     taken = make.session(event, **at(event, 5))
     make.seat(taken, admin)
     return Scene(
@@ -72,6 +76,9 @@ def scene(make: Factory, admin: User) -> Scene:
         user_id=newcomer.id,
         ticket_code=make.registration(event).ticket_code,
         other_code=make.registration(event).ticket_code,
+        refresh_token=str(refresh_token),
+        sign_in_id=make.sign_in(admin, refresh_token).id,
+        key_id=make.api_key(admin)[1].id,
     )
 
 
@@ -216,6 +223,11 @@ WRITES: dict[str, Write] = {
     "POST /auth/register": Write(lambda _: {"email": "new@example.net", "password": PASSWORD}),
     "POST /auth/login": Write(lambda s: {"email": s.newcomer.email, "password": PASSWORD}),
     "POST /auth/token": Write(form=lambda s: {"username": s.newcomer.email, "password": PASSWORD}),
+    "POST /auth/refresh": Write(lambda s: {"refresh_token": s.refresh_token}),
+    "POST /auth/logout": Write(lambda s: {"refresh_token": s.refresh_token}),
+    "DELETE /users/me/sessions/{sign_in_id}": Write(),
+    "POST /users/me/api-keys": Write(lambda _: {"name": "Doors", "scopes": ["check-in"]}),
+    "DELETE /users/me/api-keys/{key_id}": Write(),
     "POST /registrations/events/{other_event_id}": Write(),
     "DELETE /registrations/events/{event_id}": Write(),
     "POST /registrations/sessions/{free_session_id}": Write(),

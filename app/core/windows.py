@@ -16,7 +16,7 @@ from limits.aio.storage import RedisStorage
 Answer = TypeVar("Answer")
 Asked = ParamSpec("Asked")
 
-PATIENCE_SECONDS = 0.5
+PATIENCE_SECONDS = 1.0
 SECONDS_BETWEEN_TRIES = 1.0
 CONNECTIONS = 8
 FEWEST_SWEPT = 1_024

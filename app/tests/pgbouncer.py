@@ -27,8 +27,10 @@ unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 max_client_conn = 2000
-default_pool_size = 150
+; Some tests hold two hundred transactions open at once, first in one database and then in another.
+default_pool_size = 210
 reserve_pool_size = 0
+server_idle_timeout = 1
 server_login_retry = 1
 ignore_startup_parameters = extra_float_digits
 log_connections = 0

@@ -15,7 +15,8 @@ from app.core.security import Tokens
 from bench import collapse, limits, machine, overload, postgres, reads, routes, rush, schedule
 from bench.data import World
 from bench.load import BrokenRunError
-from bench.rig import FASTEST, Report, Rig
+from bench.report import Report
+from bench.rig import FASTEST, Rig
 
 WIDTH = 110
 

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from bench.cases import REGISTER, SIGN_UP, WRITES, Case
 from bench.load import BrokenRunError, Load, NothingServedError
-from bench.rig import Report, Rig
+from bench.report import Report
+from bench.rig import Rig
 from bench.service import BASELINE, SERVICE, serving
 
 LEVELS = (16, 256, 512)

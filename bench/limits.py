@@ -13,7 +13,6 @@ from statistics import median, quantiles
 from typing import Any, NamedTuple
 
 from pydantic import SecretStr
-from rich.table import Table
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.rate_limits import Limiter, RateLimits
@@ -22,8 +21,8 @@ from app.core.settings import DefaultSettings
 from bench.cases import LIST, PREFIX, REGISTER_MANY, Case
 from bench.data import PASSWORD
 from bench.load import BrokenRunError
-from bench.rig import Report, Rig
-from bench.rush import Row
+from bench.report import Report, Row
+from bench.rig import Rig
 from bench.service import SERVICE, WIDE, serving
 
 CLIENTS = 128
@@ -58,25 +57,16 @@ class Answered(NamedTuple):
 def run(rig: Rig, seconds: int | None = None) -> Report:
     """Measure with limits and without in turns, then let the storm loose on either."""
     seconds = seconds or SECONDS
-    table = Table(
-        "Measure",
-        *("limits on", "limits off", "ratio", "must be", ""),
-        title=f"limits: {CLIENTS} clients, {seconds} s each; a storm of {STORM_CLIENTS} who sign in",
+    report = Report.of_pairs(
+        f"limits: {CLIENTS} clients, {seconds} s each; a storm of {STORM_CLIENTS} who sign in",
+        ours="limits on",
+        other="limits off",
     )
-    for column in table.columns[1:4]:
-        column.justify = "right"
-    report = Report(table)
     try:
         rows = [*asyncio.run(_processor_time(rig)), *_cost(rig, seconds), *_storm(rig)]
     except BrokenRunError as error:
-        table.add_row("all of it", "broken")
-        report.broken.append(f"limits: {error}")
-        return report
-    for row in rows:
-        verdict = ("holds" if row.holds else "misses") if row.bound else ""
-        table.add_row(row.label, row.ours, row.other, f"{row.ratio:.2f}", row.bound, verdict)
-        if not row.holds and not rig.quick:
-            report.misses.append(f"{row.label}: {row.ratio:.2f}, not {row.bound}")
+        return report.end_broken("limits", error)
+    report.add(rows, judged=not rig.quick)
     return report
 
 

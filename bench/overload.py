@@ -7,14 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
-from rich.table import Table
-
 from app.core.settings import Settings
 from bench.cases import GUESTS, WRITES
 from bench.load import BrokenRunError, Line
 from bench.postgres import wait_until_quiet
-from bench.rig import Report, Rig
-from bench.rush import Row
+from bench.report import Report, Row
+from bench.rig import Rig
 from bench.service import SERVICE, serving
 
 OFFERED = "schedule_session"
@@ -176,21 +174,12 @@ def _rows(
 
 
 def _report(rig: Rig, rows: Iterator[Row], statuses: set[int]) -> Report:
-    table = Table(
-        "Measure",
-        *("figure", "beside", "ratio", "must be", ""),
-        title=f"overload: {OFFERED}, {TIMES} times what {CLIENTS} clients are served, 1 worker",
+    report = Report.of_pairs(
+        f"overload: {OFFERED}, {TIMES} times what {CLIENTS} clients are served, 1 worker"
     )
-    for column in table.columns[1:4]:
-        column.justify = "right"
-    report = Report(table)
     if not statuses <= {SERVED, BUSY}:
         report.broken.append(f"overload: these were answered: {sorted(statuses)}")
-    for row in rows:
-        verdict = ("holds" if row.holds else "misses") if row.bound else ""
-        table.add_row(row.label, row.ours, row.other, f"{row.ratio:.2f}", row.bound, verdict)
-        if not row.holds and not rig.quick:
-            report.misses.append(f"{row.label}: {row.ratio:.2f}, not {row.bound}")
+    report.add(rows, judged=not rig.quick)
     return report
 
 

@@ -12,7 +12,6 @@ from statistics import median
 from typing import Any
 from urllib.parse import urlencode
 
-from rich.table import Table
 from sqlalchemy import text
 
 from app.core.pagination import COUNTED_AT_MOST
@@ -25,8 +24,8 @@ from bench.cases import PREFIX
 from bench.data import empty
 from bench.load import BrokenRunError, Line, Load, Run, drive, write
 from bench.postgres import tidy, wait_until_quiet
-from bench.rig import Report, Rig
-from bench.rush import Row
+from bench.report import Report, Row
+from bench.rig import Rig
 from bench.service import GATED_BASELINE, SERVICE, serving
 from bench.statements import sent_by
 
@@ -163,14 +162,7 @@ def run(rig: Rig, seconds: int | None = None) -> Report:
     """Measure few events, then many, and try the searches that people write."""
     seconds = seconds or SECONDS
     many = QUICK_MANY if rig.quick else rig.events
-    table = Table(
-        "Measure",
-        *("figure", "beside", "ratio", "must be", ""),
-        title=f"reads: {CLIENTS} clients or one alone, 1 worker, {seconds} s each",
-    )
-    for column in table.columns[1:4]:
-        column.justify = "right"
-    report = Report(table)
+    report = Report.of_pairs(f"reads: {CLIENTS} clients or one alone, 1 worker, {seconds} s each")
     try:
         missed, queries = _missed(rig)
         few, rows = _figures(rig, FEW, seconds, _rows)
@@ -178,9 +170,7 @@ def run(rig: Rig, seconds: int | None = None) -> Report:
         _, rows = _figures(rig, many, seconds, partial(_rows_beside, few, many))
         _add(rig, report, f"{many:,} events", rows)
     except BrokenRunError as error:
-        table.add_row("all of it", "broken")
-        report.broken.append(f"reads: {error}")
-        return report
+        return report.end_broken("reads", error)
     right, least = len(queries) - len(missed), len(queries) - quality.MOST_MISSED
     label = f"searches that find what is meant, among {quality.AMONG}"
     _add(rig, report, f"{len(queries)} searches", [Row(label, str(right), str(least), right / least, 1)])
@@ -192,11 +182,7 @@ def run(rig: Rig, seconds: int | None = None) -> Report:
 def _add(rig: Rig, report: Report, title: str, rows: Sequence[Row]) -> None:
     report.table.add_section()
     report.table.add_row(title)
-    for row in rows:
-        verdict = "holds" if row.holds else "misses"
-        report.table.add_row(row.label, row.ours, row.other, f"{row.ratio:.2f}", row.bound, verdict)
-        if not row.holds and not rig.quick:
-            report.misses.append(f"{title}, {row.label}: {row.ratio:.2f}, not {row.bound}")
+    report.add(rows, judged=not rig.quick, of=f"{title}, ")
 
 
 def _rows(found: Figures) -> Sequence[Row]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Engine
 
 from bench.cases import Case
@@ -68,12 +67,3 @@ class Rig:
     def drain(self, load: Load, clients: int) -> None:
         """Wait for the requests that the clients left behind, which are still being served."""
         time.sleep(min(clients / load.per_second, LONGEST_DRAIN))
-
-
-@dataclass
-class Report:
-    """What came of a suite."""
-
-    table: Table
-    misses: list[str] = field(default_factory=list)
-    broken: list[str] = field(default_factory=list)

@@ -4,7 +4,8 @@ from rich.table import Table
 
 from bench.cases import DETAIL, LIST, ME, REGISTER, REGISTER_HOT
 from bench.load import BrokenRunError, Load
-from bench.rig import Report, Rig
+from bench.report import Report
+from bench.rig import Rig
 from bench.service import BASELINE, SERVICE, serving
 
 CLIENTS = 16

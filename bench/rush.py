@@ -6,13 +6,12 @@ from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
 
-from rich.table import Table
-
 from bench.audit import audit
 from bench.cases import REGISTER_FULL, REGISTER_HOT, REGISTER_MANY, Case
 from bench.growth import resident_after
 from bench.load import BrokenRunError, Load
-from bench.rig import Report, Rig
+from bench.report import Report, Row
+from bench.rig import Rig
 from bench.service import CEILING, GATED_BASELINE, SERVICE, serving
 from bench.statements import statements_per_batch
 
@@ -48,40 +47,10 @@ TWO = Measure(SERVICE, REGISTER_HOT, workers=2)
 MEASURES = (MANY, FULL, HOT, TOP, BASELINE, BASELINE_FEWER, LONE, BASELINE_LONE, TWO)
 
 
-class Row(NamedTuple):
-    """Two figures, and how the first must stand to the second."""
-
-    label: str
-    ours: str
-    other: str
-    ratio: float
-    least: float = 0.0
-    most: float | None = None
-
-    @property
-    def bound(self) -> str:
-        """Say what the ratio must be."""
-        if self.most is not None:
-            return f"at most {self.most:g}"
-        return f"at least {self.least:g}" if self.least else ""
-
-    @property
-    def holds(self) -> bool:
-        """Tell whether it is."""
-        return self.least <= self.ratio and (self.most is None or self.ratio <= self.most)
-
-
 def run(rig: Rig, seconds: int | None = None) -> Report:
     """Measure all of it, again if a bound is missed, and take the medians."""
     seconds = seconds or SECONDS
-    table = Table(
-        "Measure",
-        *("figure", "beside", "ratio", "must be", ""),
-        title=f"rush: {CLIENTS} clients, {seconds} s each, 1 worker, durable commits",
-    )
-    for column in table.columns[1:4]:
-        column.justify = "right"
-    report = Report(table)
+    report = Report.of_pairs(f"rush: {CLIENTS} clients, {seconds} s each, 1 worker, durable commits")
     rounds: list[dict[Measure, Load]] = []
     try:
         while not rounds or (not _all_hold(rounds) and len(rounds) < ROUNDS and not rig.quick):
@@ -89,16 +58,12 @@ def run(rig: Rig, seconds: int | None = None) -> Report:
         rows = [*_rows(rounds), _statements(rig), _memory(rig, seconds)]
         places = _sell_out(rig, seconds)
     except BrokenRunError as error:
-        table.add_row("all of it", "broken")
-        report.broken.append(f"rush: {error}")
-        return report
-    for row in rows:
-        verdict = ("holds" if row.holds else "misses") if row.bound else ""
-        table.add_row(row.label, row.ours, row.other, f"{row.ratio:.2f}", row.bound, verdict)
-        if not row.holds and not rig.quick:
-            report.misses.append(f"{row.label}: {row.ratio:.2f}, not {row.bound}")
-    table.add_row(f"sold out with {CLIENTS} clients", f"{places:,} confirmed", f"{places:,} places")
-    table.caption = f"{len(rounds)} round(s); after every run all invariants held and every 201 had its row"
+        return report.end_broken("rush", error)
+    report.add(rows, judged=not rig.quick)
+    report.table.add_row(f"sold out with {CLIENTS} clients", f"{places:,} confirmed", f"{places:,} places")
+    report.table.caption = (
+        f"{len(rounds)} round(s); after every run all invariants held and every 201 had its row"
+    )
     return report
 
 

@@ -14,7 +14,6 @@ from statistics import median
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
-from rich.table import Table
 from sqlalchemy import Engine, text
 
 from app.core.database import Database, Store
@@ -28,8 +27,8 @@ from app.services import moves, seats, sessions
 from bench.audit import audit, store_of
 from bench.data import FIRST_DAY, SESSIONS_EACH
 from bench.load import BrokenRunError
-from bench.rig import Report, Rig
-from bench.rush import Row
+from bench.report import Report, Row
+from bench.rig import Rig
 from bench.statements import sent_by
 
 T = TypeVar("T")
@@ -147,29 +146,18 @@ class Planner:
 
 def run(rig: Rig) -> Report:
     """Measure all of it on one database, with an event of a thousand sessions."""
-    table = Table(
-        "Measure",
-        *("figure", "beside", "ratio", "must be", ""),
-        title=f"schedule: {SESSIONS:,} sessions, {ROOMS} rooms, {SPEAKERS} speakers; medians of single calls",
+    report = Report.of_pairs(
+        f"schedule: {SESSIONS:,} sessions, {ROOMS} rooms, {SPEAKERS} speakers; medians of single calls"
     )
-    for column in table.columns[1:4]:
-        column.justify = "right"
-    report = Report(table)
     rig.world.fill(rig.engine, LARGE_EVENT)
     try:
         with closing(store_of(rig.engine)) as store:
             rows = list(_rows(rig, store))
         audit(rig.engine, least=ATTENDED, most=ATTENDED)
     except BrokenRunError as error:
-        table.add_row("all of it", "broken")
-        report.broken.append(f"schedule: {error}")
-        return report
-    for row in rows:
-        verdict = ("holds" if row.holds else "misses") if row.bound else ""
-        table.add_row(row.label, row.ours, row.other, f"{row.ratio:.2f}", row.bound, verdict)
-        if not row.holds and not rig.quick:
-            report.misses.append(f"{row.label}: {row.ratio:.2f}, not {row.bound}")
-    table.caption = "afterwards all invariants held"
+        return report.end_broken("schedule", error)
+    report.add(rows, judged=not rig.quick)
+    report.table.caption = "afterwards all invariants held"
     return report
 
 

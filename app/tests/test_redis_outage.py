@@ -64,10 +64,10 @@ async def call(client: Client, what: str, person: Person) -> Call:
 
 
 def outcomes(calls: list[Call], since: float, until: float) -> dict[str, Counter[str]]:
-    """Count what was answered to calls that began within a time, by what was asked."""
+    """Count what was answered to calls that began and ended within a time, by what was asked."""
     found: dict[str, Counter[str]] = {}
     for made in calls:
-        if since <= made.began < until:
+        if since <= made.began and made.began + made.took < until:
             found.setdefault(made.what, Counter())[made.answer.outcome] += 1
     return found
 

@@ -14,6 +14,9 @@ from app.core.exceptions import PreconditionFailed
 
 COMPRESSED = "-gzip"
 
+LONGEST_TAGS = 4_096
+"""Of the headers that name tags, in characters."""
+
 _TAG = re.compile(r'(W/)?"([^"]*)"')
 _VERSION = re.compile(r"[0-9]+(?=\.)", re.ASCII)
 

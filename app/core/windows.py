@@ -109,7 +109,7 @@ class Memory:
 class Redis:
     """Windows in a Redis that several processes and machines share, and that may be away.
 
-    One that does not answer within half a second is away. From then on nobody asks it but one request a
+    One that does not answer within a second is away. From then on nobody asks it but one request a
     second, and everybody else is told so at once. The log has a line when it goes and one when it is back.
     """
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
@@ -190,11 +190,3 @@ async def device(request: Request, tokens: AppTokens) -> Device:
 
 
 ThisDevice = Annotated[Device, Depends(device)]
-
-
-async def no_store(response: Response) -> None:
-    """Let nobody on the way keep an answer that holds a secret."""
-    response.headers["Cache-Control"] = "no-store"
-
-
-NoStore = Depends(no_store)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Path, Query, Request
@@ -30,11 +30,15 @@ def _template(app: FastAPI, route: str, *names: str) -> str:
     return str(app.url_path_for(route, **{name: f"{{{name}}}" for name in names}))
 
 
+def _path(app: FastAPI, route: str, **values: int | str) -> str:
+    return _template(app, route, *values).format(**values)
+
+
 def placing(app: FastAPI, headers: MutableHeaders) -> Place:
     """Let ``headers`` say where what a request made can be read."""
 
     def place(route: str, **ids: int) -> None:
-        headers["Location"] = _template(app, route, *ids).format(**ids)
+        headers["Location"] = _path(app, route, **ids)
 
     return place
 
@@ -48,12 +52,7 @@ class PathsOfApp:
 
     def read_plain(self, request: Request, *_: object) -> Write:
         """Return it for a plain request as well."""
-        app: FastAPI = request.app
-
-        def path(route: str, **ids: int) -> str:
-            return _template(app, route, *ids).format(**ids)
-
-        return path
+        return partial(_path, request.app)
 
 
 Location = Annotated[Write, Depends(PathsOfApp())]
@@ -70,7 +69,7 @@ class Addresses:
         """Return the address of a route; without one, that of the service itself."""
         if route is None:
             return self.base
-        return self.base.rstrip("/") + _template(self.app, route, *values).format(**values)
+        return self.base.rstrip("/") + _path(self.app, route, **values)
 
 
 async def address(request: Request) -> Addresses:

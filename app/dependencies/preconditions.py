@@ -4,9 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
-from app.core.conditional import Expected
-
-LONGEST_TAGS = 4_096
+from app.core.conditional import LONGEST_TAGS, Expected
 
 GivenTag = Annotated[
     str | None,

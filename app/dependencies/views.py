@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Response, status
 from starlette.requests import HTTPConnection
 
 from app.core.coalescing import SharedReads
-from app.core.conditional import known, tag
+from app.core.conditional import LONGEST_TAGS, known, tag
 from app.core.database import Database, Store
 from app.core.documents import Document
 from app.core.exceptions import NotFound, Unauthorized
@@ -16,8 +16,6 @@ from app.core.security import Credential
 from app.dependencies.auth import Bearer, account_of, noting_use
 from app.dependencies.straight import PlainAnswer, written
 from app.models import User
-
-LONGEST_TAGS = 4_096
 
 KnownTag = Annotated[
     str | None,

@@ -8,7 +8,7 @@ from app import services
 from app.core.exceptions import NotForKeys, NotFound, Unauthorized
 from app.core.pagination import Slice
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, InPerson, NoStore
+from app.dependencies.auth import CurrentUser, InPerson
 from app.dependencies.database import Db
 from app.dependencies.pages import paged
 from app.dependencies.paths import ApiKeyId
@@ -16,7 +16,7 @@ from app.models import ApiKey
 from app.schemas.api_keys import ApiKeyCreate, ApiKeyMade, ApiKeyRead
 from app.schemas.pages import Page, PageQuery
 
-router = APIRouter(prefix="/users/me/api-keys", tags=["Accounts"], dependencies=[InPerson, NoStore])
+router = APIRouter(prefix="/users/me/api-keys", tags=["Accounts"], dependencies=[InPerson])
 
 
 @router.post(

@@ -5,13 +5,13 @@ from fastapi import APIRouter, status
 from app import services
 from app.core.exceptions import BadCredentials, BadRefreshToken, EmailTaken
 from app.core.problems import problems
-from app.dependencies.auth import AppTokens, NoStore, ThisDevice
+from app.dependencies.auth import AppTokens, ThisDevice
 from app.dependencies.database import Db
 from app.dependencies.passwords import HashedPassword, SignedIn, SignedInByForm
 from app.dependencies.refusals import DecidedRoute, answer
 from app.schemas.auth import AccountCreate, Refreshing, SigningOut, Token
 
-router = APIRouter(prefix="/auth", tags=["Accounts"], route_class=DecidedRoute, dependencies=[NoStore])
+router = APIRouter(prefix="/auth", tags=["Accounts"], route_class=DecidedRoute)
 
 
 @router.post(

@@ -9,7 +9,7 @@ from app import services
 from app.core.documents import document_response
 from app.core.exceptions import NotForKeys, NotFound, Unauthorized
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, InPerson, NoStore
+from app.dependencies.auth import CurrentUser, InPerson
 from app.dependencies.database import Db
 from app.dependencies.paths import Address, EventId
 from app.dependencies.straight import StraightRoute
@@ -46,7 +46,7 @@ async def read_event_calendar(event_id: EventId, reader: AnyReader) -> Response:
     "/users/me/calendar",
     summary="An address for my calendar",
     status_code=status.HTTP_201_CREATED,
-    dependencies=[InPerson, NoStore],
+    dependencies=[InPerson],
     responses=problems(Unauthorized, NotForKeys),
 )
 def open_calendar(actor: CurrentUser, db: Db, address: Address) -> CalendarFeedRead:

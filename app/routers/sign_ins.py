@@ -8,14 +8,14 @@ from app import services
 from app.core.exceptions import NotForKeys, NotFound, Unauthorized
 from app.core.pagination import Slice
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, InPerson, NoStore, PersonalClaims
+from app.dependencies.auth import CurrentUser, InPerson, PersonalClaims
 from app.dependencies.database import Db
 from app.dependencies.pages import paged
 from app.dependencies.paths import SignInId
 from app.schemas.pages import Page, PageQuery
 from app.schemas.sign_ins import SignInRead
 
-router = APIRouter(prefix="/users/me/sessions", tags=["Accounts"], dependencies=[InPerson, NoStore])
+router = APIRouter(prefix="/users/me/sessions", tags=["Accounts"], dependencies=[InPerson])
 
 
 @router.get(

@@ -17,7 +17,7 @@ from app.core.exceptions import (
 )
 from app.core.pagination import Slice
 from app.core.problems import problems
-from app.dependencies.auth import CurrentUser, InPerson, NoStore, ThisDevice
+from app.dependencies.auth import CurrentUser, InPerson, ThisDevice
 from app.dependencies.database import Db
 from app.dependencies.pages import paged
 from app.dependencies.passwords import PasswordProof
@@ -55,7 +55,7 @@ async def read_me(reader: AnyReader) -> Response:
     "/me",
     summary="Change my account",
     response_model=OwnAccountRead,
-    dependencies=[InPerson, NoStore],
+    dependencies=[InPerson],
     responses=problems(Unauthorized, PreconditionFailed, WrongPassword, NotForKeys, EmailTaken),
 )
 def update_me(  # noqa: PLR0913, PLR0917 - each is a part of the request

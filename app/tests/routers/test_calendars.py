@@ -241,7 +241,7 @@ def test_a_token_of_the_account_opens_it_no_more_than_none(me: Caller, anonymous
 
 def test_the_token_is_in_no_log_line(me: Caller, anonymous: Caller, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    logging.getLogger("app.access").setLevel(logging.INFO)
+    caplog.set_level(logging.INFO, logger="app.access")
     path = open_feed(me)
     for _ in range(2):
         anonymous.get(path)

@@ -8,6 +8,7 @@ from itertools import count
 from fastapi import FastAPI
 
 from app.api import create_app
+from app.core import heap
 from app.core.coalescing import GroupCommit
 from app.models.enums import RegistrationStatus
 from app.models.registration import new_ticket_code
@@ -47,3 +48,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 app.router.lifespan_context = _lifespan
+heap.settle()

@@ -35,7 +35,7 @@ def known(current: str, if_none_match: str | None) -> str | None:
     """Return ``current`` as the reader who has it named it, or None for one who has something else."""
     if if_none_match is None:
         return None
-    if if_none_match.strip() == "*":
+    if if_none_match in {current, "*"}:
         return current
     name = current.strip('"')
     for _, other in _tags(if_none_match):

@@ -2,22 +2,31 @@
 
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
 from anyio import CancelScope, to_thread
+from psycopg2 import Error
 from psycopg2.errors import IdleInTransactionSessionTimeout, LockNotAvailable, ReadOnlySqlTransaction
 from psycopg2.extensions import STATUS_READY
 from sqlalchemy import Engine, ExceptionContext, QueuePool, create_engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
+from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.exceptions import ReadOnlyDatabase
 from app.core.gate import Gate, Lane, Leaving
 
 POOL_SECONDS = 5.0
+TRUSTED_SECONDS = 1.0
+"""For so long after its last use, a connection is taken to stand without asking."""
+
+RETURNED = "returned"
+SETTINGS = "settings"
 DOWNLOADS_AT_ONCE = 20
 
 logger = logging.getLogger(__name__)
@@ -27,6 +36,9 @@ Member = TypeVar("Member")
 Outcome = TypeVar("Outcome")
 Taken_contra = TypeVar("Taken_contra", contravariant=True)
 Given_co = TypeVar("Given_co", covariant=True)
+
+Settings = Mapping[str, Mapping[str, str]]
+"""What a statement is executed with, so that the server does it in another way: an execution option."""
 
 
 class Database(Session):
@@ -87,7 +99,6 @@ class Store:
             pool_size=pool_size + group_commits,
             max_overflow=0,
             pool_timeout=POOL_SECONDS,
-            pool_pre_ping=True,
             hide_parameters=True,
             connect_args={"connect_timeout": 5, "application_name": "mis-eventos"},
         )
@@ -95,8 +106,11 @@ class Store:
             self.engine, class_=Database, expire_on_commit=False
         )
         event.listen(self.engine, "handle_error", _tell_trouble, retval=True)
-        if limits is not None:
-            _limit(self.engine, limits)
+        _ping_what_was_idle(self.engine)
+        _send_settings(self.engine, limits)
+        self.looks: sessionmaker[Database] = sessionmaker(
+            self.engine.execution_options(isolation_level="AUTOCOMMIT"), class_=Database
+        )
         patience = limits.queue if limits else math.inf
         self.gate = Gate(pool_size, queue_size, patience)
         self.downloads = Gate(DOWNLOADS_AT_ONCE, queue_size, patience)
@@ -181,6 +195,23 @@ class Store:
         async with self.gate.place(lane, leaving):
             return await to_thread.run_sync(do)
 
+    async def look(self, work: Callable[[Database], T]) -> T:
+        """Run ``work``, which only reads, in one thread, and return what it returns.
+
+        Each statement is a transaction of its own, so that none is begun or ended by a message of its own.
+
+        Raises:
+            Overloaded: too many wait already, or the wait was too long.
+
+        """
+
+        def do() -> T:
+            with self.looks() as db:
+                return work(db)
+
+        async with self.gate:
+            return await to_thread.run_sync(do)
+
     async def chore(self, work: Callable[[Database], object]) -> None:
         """Do ``work`` for no request, in its turn at the gate and in a transaction of its own."""
 
@@ -211,25 +242,53 @@ def takes_writes(engine: Engine) -> bool:
         return bool(connection.scalar(text("SELECT current_setting('transaction_read_only') = 'off'")))
 
 
-def _limit(engine: Engine, limits: TimeLimits) -> None:
-    """Set ``limits`` for each transaction of ``engine``, with its first statement and no round trip more."""
+def with_settings(settings: Mapping[str, str]) -> Settings:
+    """Return the execution option that lets a statement change settings of the server for its transaction."""
+    return {SETTINGS: settings}
 
-    def begins(cursor: Any) -> bool:
-        return cursor.connection.status == STATUS_READY and not cursor.connection.autocommit
 
-    def execute(cursor: Any, statement: str, parameters: Any, _: Any) -> bool:
-        if not begins(cursor):
+def _ping_what_was_idle(engine: Engine) -> None:
+    """Ask a connection that was not used for a while whether it still stands, before it is lent."""
+
+    def give_back(_: object, record: ConnectionPoolEntry) -> None:
+        record.info[RETURNED] = time.monotonic()
+
+    def lend(connection: DBAPIConnection, record: ConnectionPoolEntry, _: object) -> None:
+        if RETURNED not in record.info or time.monotonic() - record.info[RETURNED] < TRUSTED_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except Error as error:
+            # The pool opens all of them anew, this one at once.
+            raise InvalidatePoolError from error
+
+    event.listen(engine, "checkin", give_back)
+    event.listen(engine, "checkout", lend)
+
+
+def _send_settings(engine: Engine, limits: TimeLimits | None) -> None:
+    """Set ``limits`` for each transaction, and what a statement brings, with no round trip of their own."""
+    always = "" if limits is None else limits.sql
+
+    def first(cursor: Any, settings: Mapping[str, str]) -> str:
+        begins: bool = cursor.connection.status == STATUS_READY
+        return always * begins + "".join(f"SET LOCAL {name} = {value}; " for name, value in settings.items())
+
+    def execute(cursor: Any, statement: str, parameters: Any, context: ExecutionContext) -> bool:
+        before = first(cursor, context.execution_options.get(SETTINGS, {}))
+        if not before:
             return False
-        # The driver sends both as one message, and what it returns is the answer to the last.
-        cursor.execute(limits.sql + statement, parameters)
+        # The driver sends both as one message, and what it returns is the answer to the last. Where there is
+        # no transaction, the message is one.
+        cursor.execute(before + statement, parameters)
         return True
 
-    def execute_bare(cursor: Any, statement: str, context: Any) -> bool:
+    def execute_bare(cursor: Any, statement: str, context: ExecutionContext) -> bool:
         return execute(cursor, statement, None, context)
 
     def begin_many(cursor: Any, *_: Any) -> None:
-        if begins(cursor):
-            cursor.execute(limits.sql)
+        if before := first(cursor, {}):
+            cursor.execute(before)
 
     event.listen(engine, "do_execute", execute)
     event.listen(engine, "do_execute_no_params", execute_bare)
@@ -244,7 +303,7 @@ def _tell_trouble(context: ExceptionContext) -> OperationalError | None:
         context.is_disconnect = True
         raise ReadOnlyDatabase
     lost = context.is_disconnect or isinstance(error, IdleInTransactionSessionTimeout)
-    if context.is_pre_ping or not lost:
+    if not lost:
         return None
     return OperationalError(
         context.statement, context.parameters, error, hide_parameters=True, connection_invalidated=True

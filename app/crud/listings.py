@@ -22,11 +22,11 @@ from sqlalchemy import (
     union_all,
 )
 
-from app.core.database import Database
+from app.core.database import Database, Settings
 from app.core.pagination import COUNTED_AT_MOST, Paging, Slice, Total
 from app.crud import searches
 from app.crud.columns import EVENT, EVENTS
-from app.crud.records import Order, count_bounded, counting_bounded, plan, slice_of
+from app.crud.records import Order, count_bounded, counting_bounded, planned, slice_of
 from app.crud.searches import Word
 from app.models import EventCount
 from app.models.enums import EventStatus
@@ -47,6 +47,10 @@ FORGIVING = "~"
 READ_AHEAD = 2_000
 KEY = ("key", "id_of_key")
 
+BY_INDEX = planned(seqscan=False)
+# An index in some order would be read from its beginning until enough is found.
+BY_WORDS = planned(seqscan=False, indexscan=False, indexonlyscan=False)
+
 
 def page_public(db: Database, wanted: EventQuery) -> Slice[Row[Any]]:
     """Return one page of what is shown of the events that all may see and register for."""
@@ -55,10 +59,10 @@ def page_public(db: Database, wanted: EventQuery) -> Slice[Row[Any]]:
     paging, sort, kept = wanted.paging, wanted.sort or "start_at", _Kept.by(wanted)
     if not kept.filtered:
         return _page_all(db, paging, sort)
-    plan(db, seqscan=False)
     by = ORDERS[sort]
     page = by.cut(kept.events(by, paging), paging)
-    rows = db.execute(_counted(counting_bounded(kept.rows(_of.id)), page, by)).all()
+    answer = _counted(counting_bounded(kept.rows(_of.id)), page, by)
+    rows = db.execute(answer, execution_options=BY_INDEX).all()
     return _slice_of_counted(rows, paging, by=by, total=Total.bounded(rows[0].number))
 
 
@@ -163,8 +167,6 @@ def _page_found(db: Database, wanted: EventQuery) -> Slice[Row[Any]]:
 
     A cursor says which of the two it was: the walk goes on in the same list, whatever has changed.
     """
-    # By words alone: an index in some order would be read from its beginning until enough is found.
-    plan(db, seqscan=False, indexscan=False, indexonlyscan=False)
     start = wanted.paging.start
     words = searches.understand(db, wanted.search) if wanted.search else None
     venue = searches.understand(db, wanted.venue) if wanted.venue else None
@@ -195,7 +197,7 @@ def _page_matches(
         by = Order((distance, _of.id), name=stage + CLOSEST)
         along = replace(ORDERS[NEWEST], name=stage + NEWEST)
     if paging.start and paging.start.order == stage + NEWEST:
-        total = count_bounded(db, kept.rows(_of.id))
+        total = count_bounded(db, kept.rows(_of.id), BY_WORDS)
     else:
         whole = paging.start is not None and paging.start.order == stage + CLOSEST
         found = _gather(db, kept, paging, by=by, whole=whole)
@@ -220,7 +222,7 @@ def _gather(db: Database, kept: _Kept, paging: Paging, *, by: Order, whole: bool
     answered = counted.outerjoin(page, true()).outerjoin(EVENTS, _of.id == page.c.id)
     key = [column.label(name) for name, column in zip(KEY, by.of(page).columns, strict=True)]
     answer = select(counted.c.count, *EVENT, *key).select_from(answered).order_by(*by.of(page).clauses)
-    rows_of_page = db.execute(answer).all()
+    rows_of_page = db.execute(answer, execution_options=BY_WORDS).all()
     events = [row for row in rows_of_page if row.id is not None]
     keys = [row[-len(KEY) :] for row in events]
     return slice_of(events, keys, paging, by=by, total=Total.bounded(rows_of_page[0][0]))
@@ -231,20 +233,21 @@ def _read_along(db: Database, kept: _Kept, paging: Paging, *, by: Order, total: 
 
     Or from all of them, where what is kept lies further on.
     """
-    plan(db, seqscan=False, indexscan=True, indexonlyscan=True)
     # What runs at ``on_at`` is little, and stands before all of these in the order of beginnings.
     later = [_of.start_at >= kept.on_at] if kept.on_at and by.columns[0].key == "start_at" else []
     near = by.cut(_Kept(later, None).rows(*by.columns), replace(paging, page=1, size=READ_AHEAD))
-    last = db.execute(near.offset(READ_AHEAD).limit(1)).first()
+    last = db.execute(near.offset(READ_AHEAD).limit(1), execution_options=BY_INDEX).first()
     if last is not None:
         ahead = replace(kept, conditions=[*kept.conditions, by.until(last)])
-        found = _cut(db, ahead, paging, by=by, total=total)
+        found = _cut(db, ahead, paging, by=by, total=total, ways=BY_INDEX)
         if found.next_cursor:
             return found
-        plan(db, seqscan=False, indexscan=False, indexonlyscan=False)
-    return _cut(db, kept, paging, by=by, total=total)
+        return _cut(db, kept, paging, by=by, total=total, ways=BY_WORDS)
+    return _cut(db, kept, paging, by=by, total=total, ways=BY_INDEX)
 
 
-def _cut(db: Database, kept: _Kept, paging: Paging, *, by: Order, total: Total) -> Slice[Row[Any]]:
-    rows = db.execute(by.cut(kept.events(by, paging), paging)).all()
+def _cut(  # noqa: PLR0913 - what is cut, how, and what is known of it
+    db: Database, kept: _Kept, paging: Paging, *, by: Order, total: Total, ways: Settings
+) -> Slice[Row[Any]]:
+    rows = db.execute(by.cut(kept.events(by, paging), paging), execution_options=ways).all()
     return slice_of(rows, [by.key(row) for row in rows], paging, by=by, total=total)

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.core.database import Database
+from app.core.database import Database, Settings, with_settings
 from app.core.pagination import COUNTED_AT_MOST, Paging, Place, Slice, Total
 from app.models import Base
 from app.models.constraints import CONSTRAINT_PROBLEMS, violated
@@ -163,9 +163,9 @@ def count(db: Database, query: Select[Any]) -> int:
     return db.scalar(counting(query)) or 0
 
 
-def count_bounded(db: Database, query: Select[Any]) -> Total:
+def count_bounded(db: Database, query: Select[Any], ways: Settings | None = None) -> Total:
     """Count the rows of ``query`` up to a bound."""
-    return Total.bounded(db.scalar(counting_bounded(query)) or 0)
+    return Total.bounded(db.scalar(counting_bounded(query), execution_options=ways or {}) or 0)
 
 
 def counting(query: Select[Any]) -> Select[int]:
@@ -185,13 +185,15 @@ def set_for_transaction(db: Database, settings: Mapping[str, str]) -> None:
     db.execute(select(*(func.set_config(name, value, local) for name, value in settings.items())))
 
 
-def plan(db: Database, **ways: bool) -> None:
+def planned(settings: Mapping[str, str] | None = None, **ways: bool) -> Settings:
     """Tell the planner which ways to take and which not, each a setting without its ``enable_``.
 
     Nor shall it prepare to read everything, by more processes or compiled code: a list wants its first rows.
+    Returned is what to execute a statement with, ``settings`` in it.
     """
     chosen = {f"enable_{way}": "on" if taken else "off" for way, taken in ways.items()}
-    set_for_transaction(db, {"jit": "off", "max_parallel_workers_per_gather": "0", **chosen})
+    patient = {"jit": "off", "max_parallel_workers_per_gather": "0"}
+    return with_settings({**patient, **chosen, **(settings or {})})
 
 
 def within_name(column: InstrumentedAttribute[Any], part: str) -> ColumnElement[bool]:

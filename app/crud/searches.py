@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import TSQUERY
 
 from app.core.database import Database
 from app.core.spelling import is_likely, slips
-from app.crud.records import set_for_transaction
+from app.crud.records import planned
 from app.models import Event, EventWord
 from app.models.event import ALL_WORDS
 from app.schemas.events import SearchIn
@@ -38,6 +38,8 @@ MOST_CORRECTIONS = 30
 SHORTEST_PART = 3  # one trigram
 SPELT = "^[[:alpha:]]{3,}$"
 LEAST_SIMILARITY = 0.2
+
+BY_TRIGRAMS = planned(seqscan=False, settings={"pg_trgm.similarity_threshold": str(LEAST_SIMILARITY)})
 
 _ES = ("a", "al", "con", "de", "del", "e", "el", "en", "la", "las", "los", "para", "por", "un", "una", "y")
 _EN = ("and", "at", "for", "in", "of", "on", "the", "to", "with")
@@ -85,13 +87,14 @@ def understand(db: Database, text: str) -> list[Word]:
         .order_by(func.length(EventWord.word), EventWord.word)
         .limit(MOST_MEANINGS)
     )
-    found = db.execute(select(asked, func.array(containing.scalar_subquery()))).all()
+    found = db.execute(
+        select(asked, func.array(containing.scalar_subquery())), execution_options=BY_TRIGRAMS
+    ).all()
     return _telling([_understood(word, words) for word, words in found])
 
 
 def forgive(db: Database, words: Sequence[Word]) -> list[Word]:
     """Return the words of a search, each also for those that it may be a misspelling of."""
-    set_for_transaction(db, {"pg_trgm.similarity_threshold": str(LEAST_SIMILARITY)})
     asked = func.unnest(cast([word.text for word in words], ARRAY(Text))).column_valued("asked")
     similar = (
         select(EventWord.word)
@@ -99,7 +102,9 @@ def forgive(db: Database, words: Sequence[Word]) -> list[Word]:
         .order_by(func.similarity(EventWord.word, asked).desc(), EventWord.word)
         .limit(MOST_CORRECTIONS)
     )
-    spelt = dict(db.execute(select(asked, func.array(similar.scalar_subquery()))).all())
+    spelt = dict(
+        db.execute(select(asked, func.array(similar.scalar_subquery())), execution_options=BY_TRIGRAMS).all()
+    )
     return [
         replace(word, meanings={**word.meanings, **_corrected(word.text, spelt[word.text])}) for word in words
     ]

@@ -49,7 +49,7 @@ async def signed_in(
 ) -> Opened:
     """Return the account that the credentials open; the answer takes as long when there is none."""
     await attempts.begin(command.email)
-    user = await store.run(partial(users.get_by_email, email=command.email))
+    user = await store.look(partial(users.get_by_email, email=command.email))
     stored = user.password_hash if user is not None and user.is_active else None
     fits = await hashing.verify(command.password, stored)
     if user is None or not fits:
@@ -99,7 +99,7 @@ async def proven_password(
         return ProvenPassword(checked=None, fits=False, new_hash=None)
     # Whoever has found a token must not guess its password faster here than at the sign-in.
     await attempts.begin(claims.sub)
-    user = await store.run(lambda db: crud.get(db, User, claims.uid))
+    user = await store.look(lambda db: crud.get(db, User, claims.uid))
     checked = user.password_hash if user is not None else None
     fits = await hashing.verify(command.current_password, checked)
     if user is not None and fits:

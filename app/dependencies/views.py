@@ -71,14 +71,14 @@ class Views:
         """
         self._store = store
         self.shared: SharedReads[Look, View] = SharedReads(
-            lambda look: store.run(look.take), queue=queue, patience=patience, notice=notice
+            lambda look: store.look(look.take), queue=queue, patience=patience, notice=notice
         )
         self._accounts: SharedReads[Credential, User] = SharedReads(
             self._account_of, queue=queue, patience=patience
         )
 
     async def _account_of(self, claims: Credential) -> User:
-        return await self._store.run(lambda db: account_of(db, claims))
+        return await self._store.look(lambda db: account_of(db, claims))
 
     async def ensure_active(self, claims: Credential) -> None:
         """Refuse a token or key that has ended, or whose account is not active or not what it says."""
@@ -90,7 +90,7 @@ class Views:
         def take(db: Database) -> View:
             return look.take(db, account_of(db, claims))
 
-        return await self._store.run(take)
+        return await self._store.look(take)
 
 
 @dataclass(frozen=True, slots=True)

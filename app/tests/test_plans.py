@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, event, text
 
-from app.core.database import Database, Store
+from app.core.database import SETTINGS, Database, Store
 from app.core.pagination import Slice
 from app.core.security import Seals
 from app.core.settings import PROJECT
@@ -103,9 +103,13 @@ def explained(engine: Engine) -> Iterator[list[Plan]]:
     """Collect the plans of all statements, as they are carried out under the settings of the moment."""
     plans: list[Plan] = []
 
-    def explain(_c: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+    def explain(
+        _c: Any, cursor: Any, statement: str, parameters: Any, context: Any, _many: Any
+    ) -> None:
+        brought = context.execution_options.get(SETTINGS, {})
+        settings = "".join(f"SET LOCAL {name} = {value}; " for name, value in brought.items())
         with cursor.connection.cursor() as beside:
-            beside.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters)
+            beside.execute(f"{settings}EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters)
             ((explanation,),) = beside.fetchall()
         (top,) = explanation if isinstance(explanation, list) else json.loads(explanation)
         whole = {node["Relation Name"] for node in nodes(top["Plan"]) if node["Node Type"] == "Seq Scan"}
@@ -136,7 +140,7 @@ def test_what_is_documented_reads_no_table_as_a_whole_and_no_more_than_is_stated
     assert len(QUESTIONS) > 40
     found: list[str] = []
     for question in QUESTIONS:
-        with explained(large.engine) as plans, large.job() as db:
+        with explained(large.engine) as plans, large.looks() as db:
             answer = ask(db, question.wanted)
         assert answer.items, question.query
         found += faults(question, plans)
@@ -150,7 +154,7 @@ def faults_without_the_index_of_words(large: Store) -> int:
     (question,) = (one for one in QUESTIONS if one.query == "search=silencio")
     with large.job() as db:
         db.execute(text("DROP INDEX ix_events_public_name_words"))
-    with explained(large.engine) as plans, large.job() as db:
+    with explained(large.engine) as plans, large.looks() as db:
         ask(db, question.wanted)
     return len(list(faults(question, plans)))
 
@@ -158,11 +162,11 @@ def faults_without_the_index_of_words(large: Store) -> int:
 def deep_pages_that_cost_more(large: Store) -> Iterator[str]:
     """Yield the orders in which a page far away, by cursor, reads more than the first."""
     for sort in ORDERS:
-        with large.job() as db:
+        with large.looks() as db:
             far = ask(db, EventQuery(sort=sort, page=5_000)).next_cursor
         buffers = []
         for cursor in (None, far):
-            with explained(large.engine) as plans, large.job() as db:
+            with explained(large.engine) as plans, large.looks() as db:
                 ask(db, EventQuery(sort=sort, cursor=cursor))
             buffers.append(sum(plan.buffers for plan in plans))
         first, deep = buffers

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from typing import Any
 
 import anyio
@@ -10,11 +11,11 @@ from anyio import to_thread
 from fastapi import Depends
 from fastapi.testclient import TestClient
 from psycopg2.errors import LockNotAvailable, QueryCanceled
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 
 from app.api import create_app
-from app.core.database import Database, Store, TimeLimits
+from app.core.database import Database, Store, TimeLimits, with_settings
 from app.core.exceptions import ReadOnlyDatabase
 from app.core.settings import Settings
 from app.dependencies.database import Db, transaction
@@ -122,9 +123,18 @@ async def test_a_commit_that_fails_is_an_error_and_leaves_no_open_transaction(li
     assert (look(live, OPEN), emails(live), live.gate.inside) == (0, [], 0)
 
 
-async def test_connections_lost_while_idle_are_replaced(live: Store) -> None:
+async def test_connections_lost_while_idle_are_replaced(live: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.core.database.TRUSTED_SECONDS", 0)
     await live.run(lambda db: db.scalar(text("SELECT 1")))
     look(live, DROP_THE_OTHERS)
+    assert await live.run(lambda db: db.scalar(text("SELECT 1"))) == 1
+
+
+async def test_a_connection_lost_just_now_costs_one_refusal_at_most(live: Store) -> None:
+    await live.run(lambda db: db.scalar(text("SELECT 1")))
+    look(live, DROP_THE_OTHERS)
+    with suppress(OperationalError):
+        await live.run(lambda db: db.scalar(text("SELECT 1")))
     assert await live.run(lambda db: db.scalar(text("SELECT 1"))) == 1
 
 
@@ -168,8 +178,33 @@ async def test_each_transaction_is_limited_and_no_session_is(limited: Store) -> 
             db.rollback()
             assert db.scalar(LIMITS) == "300ms,200ms,400ms"
         # The only connection, as the next borrower finds it.
-        with limited.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            assert connection.scalar(LIMITS) == "0,0,0"
+        with closing(limited.engine.raw_connection()) as connection, closing(connection.cursor()) as cursor:
+            cursor.execute(str(LIMITS))
+            assert cursor.fetchall() == [("0,0,0",)]
+
+
+async def test_each_statement_of_a_look_is_a_transaction_of_its_own_and_limited(limited: Store) -> None:
+    def work(db: Database) -> tuple[list[Any], list[Any]]:
+        ids = [db.scalar(select(func.txid_current())) for _ in range(2)]
+        return [db.scalar(LIMITS) for _ in range(2)], ids
+
+    told, ids = await limited.look(work)
+    assert told == ["300ms,200ms,400ms"] * 2
+    assert len(set(ids)) == 2
+
+
+@pytest.mark.parametrize("way", ["look", "run"])
+async def test_what_a_statement_sets_ends_with_its_transaction(limited: Store, way: str) -> None:
+    setting = text("SELECT current_setting('enable_seqscan')")
+
+    def ask(db: Database) -> list[Any]:
+        return [
+            db.scalar(setting, execution_options=with_settings({"enable_seqscan": "off"})),
+            db.scalar(setting),
+        ]
+
+    assert await getattr(limited, way)(ask) == ["off", "on" if way == "look" else "off"]
+    assert await getattr(limited, way)(lambda db: db.scalar(setting)) == "on"
 
 
 async def test_whatever_statement_is_the_first_it_is_limited(limited: Store) -> None:

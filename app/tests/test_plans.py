@@ -103,9 +103,7 @@ def explained(engine: Engine) -> Iterator[list[Plan]]:
     """Collect the plans of all statements, as they are carried out under the settings of the moment."""
     plans: list[Plan] = []
 
-    def explain(
-        _c: Any, cursor: Any, statement: str, parameters: Any, context: Any, _many: Any
-    ) -> None:
+    def explain(_c: Any, cursor: Any, statement: str, parameters: Any, context: Any, _many: Any) -> None:
         brought = context.execution_options.get(SETTINGS, {})
         settings = "".join(f"SET LOCAL {name} = {value}; " for name, value in brought.items())
         with cursor.connection.cursor() as beside:

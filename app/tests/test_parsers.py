@@ -27,7 +27,8 @@ from app.core.exports import FORMULA_STARTS, _lines
 from app.core.frab import NotAScheduleError, read_xml, write_xml
 from app.core.ical import Calendar, Entry, EntryStatus, document
 from app.core.middleware import WELL_FORMED_ID
-from app.core.security import LONGEST_ID, Claims, Tokens
+from app.core.pagination import Cursors, Place
+from app.core.security import LONGEST_ID, ApiKeys, Claims, Seals, Tokens, digest_of
 from app.core.settings import Settings
 from app.core.text import printable
 from app.dependencies.schedules import READERS, _read
@@ -98,6 +99,61 @@ def test_no_authorization_header_of_a_strangers_opens_anything(running_app: Test
     for value in (given, b"Bearer " + given):
         answer = running_app.get(f"{PREFIX}/users/me", headers={b"Authorization": value})
         assert (answer.status_code, answer.json()["type"]) == (401, "/problems/unauthorized")
+
+
+# Cursors and keys
+
+cursors = Cursors(Seals(SECRET, "cursors"), "/events")
+places = st.builds(
+    Place,
+    page=st.integers(1, 2**31),
+    key=st.lists(st.integers(-(2**63), 2**63 - 1) | st.text(max_size=40), max_size=3),
+    order=st.text(max_size=20),
+)
+
+
+@given(places)
+def test_every_cursor_that_is_written_is_read_again_and_of_no_other_list(place: Place) -> None:
+    written = cursors.write(place)
+    assert cursors.read(written) == place
+    assert Cursors(cursors.seals, "/events?search=jazz").read(written) is None
+
+
+@given(place=places, data=st.data())
+def test_no_cursor_is_read_that_was_changed(place: Place, data: st.DataObject) -> None:
+    written = cursors.write(place)
+    at = data.draw(st.integers(0, len(written) - 1))
+    instead = data.draw(st.characters().filter(lambda letter: letter != written[at]) | st.just(""))
+    assert cursors.read(written[:at] + instead + written[at + 1 :]) is None
+
+
+@given(st.text() | st.binary(max_size=200).map(segment))
+def test_no_text_of_a_strangers_is_a_cursor(text: str) -> None:
+    assert cursors.read(text) is None
+
+
+@with_fixtures
+@given(text=st.text(min_size=1) | st.binary(min_size=1, max_size=200).map(segment))
+def test_a_list_refuses_a_strangers_cursor(
+    running_app: TestClient, connection: Connection, text: str
+) -> None:
+    answer = running_app.get(f"{PREFIX}/events", params={"cursor": text})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/invalid-request")
+
+
+@given(ids)
+def test_every_api_key_that_is_made_is_read_again_and_tells_whose_it_is(uid: int) -> None:
+    key = ApiKeys.new(uid)
+    needs = frozenset({"read"})
+    read = ApiKeys.read(key, needs)
+    assert read is not None
+    assert (read.uid, read.digest, read.needs) == (uid, digest_of(key), needs)
+
+
+@given(st.text() | st.text(alphabet="mek_0123456789²abcXYZ-", max_size=60).map("mek_".__add__))
+def test_an_api_key_of_a_strangers_is_refused_or_opens_nothing_but_itself(text: str) -> None:
+    read = ApiKeys.read(text, frozenset())
+    assert read is None or (0 < read.uid <= LONGEST_ID and read.digest == digest_of(text))
 
 
 # Tags

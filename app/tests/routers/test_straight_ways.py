@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
+from app.core.gate import Lane
 from app.dependencies.straight import StraightRoute, has_straight_way
 from app.models import User
 from app.tests.conftest import Caller
@@ -58,6 +59,38 @@ def test_what_is_made_is_answered_alike(caller: Caller, make: Factory, owner: Us
 def test_where_it_can_be_read_is_said_either_way(caller: Caller, way: str) -> None:
     made = caller.post(f"/speakers{way}", json={"full_name": "Ana"})
     assert made.headers["location"] == f"/api/v1/speakers/{made.json()['id']}"
+
+
+@pytest.fixture
+def lanes(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> list[Lane]:
+    """Collect where requests wait for their turn."""
+    found: list[Lane] = []
+    gate = app.state.store.gate
+    place = gate.place
+
+    def noting(lane: Lane = Lane.PUBLIC, leaving: Any = None) -> Any:
+        found.append(lane)
+        return place(lane, leaving)
+
+    monkeypatch.setattr(gate, "place", noting)
+    return found
+
+
+def test_a_check_in_waits_at_the_door_either_way(
+    caller: Caller, make: Factory, owner: User, way: str, lanes: list[Lane]
+) -> None:
+    event = make.event(owner)
+    scan = {"ticket_code": make.registration(event).ticket_code}
+    assert caller.post(f"/events/{event.id}/check-ins{way}", json=scan).status_code == 201
+    assert set(lanes) == {Lane.DOOR}
+
+
+def test_an_edit_waits_with_the_public_either_way(
+    caller: Caller, make: Factory, owner: User, way: str, lanes: list[Lane]
+) -> None:
+    event = make.event(owner)
+    assert caller.patch(f"/events/{event.id}{way}", json={"name": "Jazz"}).status_code == 200
+    assert set(lanes) == {Lane.PUBLIC}
 
 
 def test_a_refusal_undoes_its_transaction_either_way(

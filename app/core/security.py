@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from anyio import CapacityLimiter, to_thread
 from jose import JWTError, jwk, jwt
+from jose.exceptions import JWKError
 
 from app.core.exceptions import MissingScope, Problem, Unauthorized
 from app.core.gate import Gate
@@ -247,6 +248,15 @@ class Tokens:
         self._key = jwk.construct(secret, ALGORITHM)
         self.lifetime = lifetime
         self.refresh_lifetime = refresh_lifetime
+
+    @staticmethod
+    def can_sign_with(secret: str) -> bool:
+        """Tell whether ``secret`` can be one: what is made to be published cannot."""
+        try:
+            jwk.construct(secret, ALGORITHM)
+        except JWKError:
+            return False
+        return True
 
     def issue(self, claims: Claims) -> str:
         """Return a signed token for the account and the sign-in that ``claims`` describes."""

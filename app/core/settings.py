@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from limits import parse_many
 from pydantic import (
@@ -26,7 +25,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from app.core.security import FEWEST_PASSES, LEAST_MEMORY_KIB, PasswordHasher
+from app.core.security import FEWEST_PASSES, LEAST_MEMORY_KIB, PasswordHasher, Tokens
+from app.core.windows import can_count_at
 
 PROJECT = Path(__file__).resolve().parents[2]
 DATA = PROJECT / ".data"
@@ -224,12 +224,7 @@ class Settings(BaseSettings):
     @classmethod
     def _counted_here_or_in_redis(cls, value: SecretStr) -> SecretStr:
         address = value.get_secret_value()
-        try:
-            parts = urlsplit(address)
-            redis = parts.scheme in {"redis", "rediss"} and parts.hostname and parts.port != 0
-        except ValueError:
-            redis = False
-        if not redis and address != "memory://":
+        if not can_count_at(address):
             raise ValueError("write it as memory:// or redis://user:password@host:6379/0")
         return value
 
@@ -270,6 +265,11 @@ class Settings(BaseSettings):
             given = _kept_secret(path)
         else:
             raise ValueError("SECRET_KEY: set it to a long random text, e.g. from 'openssl rand -base64 48'")
+        if not Tokens.can_sign_with(given):
+            raise ValueError(
+                f"{name}: a public key or a certificate is no secret; use random characters, "
+                "e.g. from 'openssl rand -base64 48'"
+            )
         if self.env is Environment.PROD and _is_weak(SecretStr(given)):
             raise ValueError(
                 f"{name}: too weak to sign tokens; use at least {SHORTEST_SECRET} random characters, "

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from math import inf
 from typing import ParamSpec, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from limits.aio.storage import RedisStorage
 
@@ -196,6 +197,22 @@ class Redis:
             gone = time.monotonic() - self._away_since
             self._away_since = None
             logger.warning("the Redis of the rate limits is back, after %.1f s", gone)
+
+
+def can_count_at(url: str) -> bool:
+    """Tell whether ``windows_at`` takes ``url``; whether anybody answers there, nobody is asked."""
+    if url == "memory://":
+        return True
+    from redis.asyncio import ConnectionPool, RedisError  # noqa: PLC0415 - as above
+
+    try:
+        parts = urlsplit(url)
+        if parts.scheme not in {"redis", "rediss"} or not parts.hostname or parts.port == 0:
+            return False
+        ConnectionPool.from_url(url).make_connection()
+    except (ValueError, TypeError, RedisError):
+        return False
+    return True
 
 
 def windows_at(url: str) -> Windows:

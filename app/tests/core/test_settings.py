@@ -247,6 +247,21 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
         ("RATE_LIMITS_URL", "http://host", "write it as memory:// or redis://user:password@host:6379/0"),
         ("RATE_LIMITS_URL", "redis://", "write it as memory:// or redis://user:password@host:6379/0"),
         (
+            "RATE_LIMITS_URL",
+            "redis://host?socket_timeout=soon",
+            "write it as memory:// or redis://user:password@host:6379/0",
+        ),
+        (
+            "RATE_LIMITS_URL",
+            "redis://host?protocol=9",
+            "write it as memory:// or redis://user:password@host:6379/0",
+        ),
+        (
+            "RATE_LIMITS_URL",
+            "redis://host?no_such_option=1",
+            "write it as memory:// or redis://user:password@host:6379/0",
+        ),
+        (
             "TRUSTED_PROXIES",
             "10.0.0.7,proxy",
             "'proxy' is not an address or a network; write 10.0.0.7 or 10.0.0.0/8",
@@ -337,6 +352,16 @@ def test_production_wants_a_strong_signing_key_and_does_not_repeat_a_weak_one(we
         "e.g. from 'openssl rand -base64 48'"
     )
     assert given(SECRET_KEY=weak).secret_key.get_secret_value() == weak
+
+
+@pytest.mark.parametrize(
+    "published", ["-----BEGIN PUBLIC KEY-----", "-----BEGIN CERTIFICATE-----", "ssh-rsa"]
+)
+def test_what_is_published_is_no_signing_key(published: str) -> None:
+    assert complaint(SECRET_KEY=f"{published} {SECRET}") == (
+        "  SECRET_KEY: a public key or a certificate is no secret; use random characters, "
+        "e.g. from 'openssl rand -base64 48'"
+    )
 
 
 def test_production_wants_a_signing_key() -> None:

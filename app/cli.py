@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from sqlalchemy.exc import DBAPIError
 
+from app.core import listening
 from app.core.database import Store
 from app.core.logging import configure_logging
 from app.core.migrations import current_revision, is_migrated, upgrade
@@ -85,20 +86,23 @@ def serve(
         store.close()  # no connection idles here while the workers serve
         if settings.docs_enabled:
             Thread(target=_announce, args=(host, port), daemon=True).start()
-        uvicorn.run(
-            "app.main:app",
-            host=host,
-            port=port,
-            workers=workers,
-            reload=reload,
-            reload_dirs=[str(PROJECT / "app")] if reload else None,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            # The application believes TRUSTED_PROXIES; uvicorn would believe whoever is on this machine.
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-            timeout_worker_healthcheck=WORKER_PATIENCE_SECONDS,
+        listening.serve(
+            uvicorn.Config(
+                "app.main:app",
+                host=host,
+                port=port,
+                workers=workers,
+                reload=reload,
+                reload_dirs=[str(PROJECT / "app")] if reload else None,
+                backlog=listening.BACKLOG,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                # The application believes TRUSTED_PROXIES; uvicorn would believe whoever is on this machine.
+                proxy_headers=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+                timeout_worker_healthcheck=WORKER_PATIENCE_SECONDS,
+            )
         )
 
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from app.core.security import Tokens
-from bench import collapse, limits, machine, overload, postgres, reads, routes, rush, schedule
+from bench import collapse, limits, machine, overload, plans, postgres, reads, routes, rush, schedule
 from bench.data import World
 from bench.load import BrokenRunError
 from bench.report import Report
@@ -28,6 +28,7 @@ class Suite(StrEnum):
     COLLAPSE = "collapse"
     RUSH = "rush"
     READS = "reads"
+    PLANS = "plans"
     SCHEDULE = "schedule"
     OVERLOAD = "overload"
     LIMITS = "limits"
@@ -43,7 +44,7 @@ def main(  # noqa: PLR0913 - each is an option
         int, typer.Option(min=1_000, max=1_000_000, help="Of the suite rush: when its memory is looked at.")
     ] = 200_000,
     events: Annotated[
-        int, typer.Option(min=20_000, max=1_000_000, help="Of the suite reads: how many are many.")
+        int, typer.Option(min=20_000, max=1_000_000, help="Of the suites reads and plans: how many are many.")
     ] = 1_000_000,
     workers: Annotated[int, typer.Option(min=1, max=16, help="Processes of the service.")] = 1,
     database_url: Annotated[
@@ -108,6 +109,8 @@ def _run(  # noqa: PLR0911 - one for each suite
             return rush.run(rig, seconds)
         case Suite.READS:
             return reads.run(rig, seconds)
+        case Suite.PLANS:
+            return plans.run(rig)
         case Suite.SCHEDULE:
             return schedule.run(rig)
         case Suite.OVERLOAD:

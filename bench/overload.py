@@ -24,11 +24,15 @@ SCANS_A_SECOND = 10
 MOST_CAPACITY = 500
 """More a second than the route serves; enough requests are prepared for four times as many."""
 
-LEAST_SERVED = 0.9
+LEAST_SERVED = 0.5
+"""What is refused costs something too, and it is four to six times as many."""
+
 MOST_WAITED = 1.2
 AT_MOST_AT_THE_DOOR = 0.5
 SERVED, BUSY = 201, 503
 PATIENCE_SECONDS = 30
+KEPT_SECONDS = 4
+"""The service hangs up where nothing was said for five."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Callers:
         """Call the service at ``address``."""
         self._host, _, port = address.removeprefix("http://").partition(":")
         self._port = int(port)
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter, float]] = []
         self._began = time.monotonic()
         self.sent: list[Sent] = []
 
@@ -67,13 +71,12 @@ class Callers:
             await reader.readexactly(int(length.split(b"\r\n", 1)[0]))
         now = time.monotonic()
         self.sent.append(Sent(int(head[9:12]), now - self._began, now - began))
-        self._idle.append((reader, writer))
+        self._idle.append((reader, writer, now))
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while self._idle:
-            reader, writer = self._idle.pop()
-            # The service hangs up where nothing was said for some seconds.
-            if not reader.at_eof():
+            reader, writer, since = self._idle.pop()
+            if not reader.at_eof() and time.monotonic() < since + KEPT_SECONDS:
                 return reader, writer
             writer.close()
         return await asyncio.open_connection(self._host, self._port)
@@ -96,7 +99,7 @@ class Callers:
 
     def close(self) -> None:
         """Hang up."""
-        for _, writer in self._idle:
+        for _, writer, _ in self._idle:
             writer.close()
 
 

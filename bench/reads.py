@@ -161,7 +161,7 @@ class _Pages:
 def run(rig: Rig, seconds: int | None = None) -> Report:
     """Measure few events, then many, and try the searches that people write."""
     seconds = seconds or SECONDS
-    many = QUICK_MANY if rig.quick else rig.events
+    many = many_events(rig)
     report = Report.of_pairs(f"reads: {CLIENTS} clients or one alone, 1 worker, {seconds} s each")
     try:
         missed, queries = _missed(rig)
@@ -219,7 +219,7 @@ def _sooner(label: str, took: float, other: float, most: float) -> Row:
 def _missed(rig: Rig) -> tuple[list[quality.Query], list[quality.Query]]:
     """Search for what people write, and return what was not found, and all of it."""
     names, queries = quality.read()
-    _fill(rig, 0, names)
+    fill(rig, 0, names)
     with serving(SERVICE, rig.served_with._replace(workers=1)) as address:
 
         def find(search: str) -> Sequence[str]:
@@ -238,7 +238,7 @@ def _figures(
         BrokenRunError: the searches do not find what they are meant to find.
 
     """
-    programme = _fill(rig, events, [RARE] * RARES)
+    programme = fill(rig, events, [RARE] * RARES)
     rounds: list[Figures] = []
     with ExitStack() as stack:
         told = rig.served_with._replace(workers=1)
@@ -255,7 +255,12 @@ def _figures(
                 return found, rows(found)
 
 
-def _fill(rig: Rig, events: int, names: Sequence[str]) -> int:
+def many_events(rig: Rig) -> int:
+    """Return how many are many."""
+    return QUICK_MANY if rig.quick else rig.events
+
+
+def fill(rig: Rig, events: int, names: Sequence[str]) -> int:
     """Make so many events up, and those of ``names``, and return the first of these, with a programme."""
     crowd = Crowd(rig.world.password_hash, datetime.now(UTC).date(), SEED)
     empty(rig.engine)

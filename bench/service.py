@@ -46,7 +46,7 @@ class ServedWith(NamedTuple):
 
 @contextmanager
 def serving(application: str, served_with: ServedWith) -> Iterator[str]:
-    """Serve ``application`` by uvicorn as long as needed, with its defaults, and yield its address.
+    """Serve ``application`` as long as needed, the service by its command line, and yield its address.
 
     Either application writes one line of log for a request: the service its own, the baseline uvicorn's.
 
@@ -56,9 +56,10 @@ def serving(application: str, served_with: ServedWith) -> Iterator[str]:
     """
     port = _free_port()
     address = f"http://127.0.0.1:{port}"
-    words = [sys.executable, "-m", "uvicorn", application, "--port", str(port)]
-    words += ["--workers", str(served_with.workers), "--timeout-graceful-shutdown", "2"]
-    if application in {SERVICE, CEILING}:
+    events = [str(Path(sys.executable).with_name("events")), "serve"]
+    words = events if application == SERVICE else [sys.executable, "-m", "uvicorn", application]
+    words += ["--port", str(port), "--workers", str(served_with.workers)]
+    if application == CEILING:
         words += ["--no-access-log"]
     known = {
         "DATABASE_URL": served_with.database_url,

@@ -209,7 +209,7 @@ def can_count_at(url: str) -> bool:
         parts = urlsplit(url)
         if parts.scheme not in {"redis", "rediss"} or not parts.hostname or parts.port == 0:
             return False
-        ConnectionPool.from_url(url).make_connection()
+        ConnectionPool.from_url(url).make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError, RedisError):
         return False
     return True

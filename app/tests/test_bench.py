@@ -69,6 +69,7 @@ def test_the_benchmarks_run_and_serve_everything(server_url: str) -> None:
     assert "register, spread" in run.stdout
     assert "200 confirmed" in run.stdout
     assert "searches that find what is meant" in run.stdout
+    assert "ix_events_public_by_start" in run.stdout
     assert "a session moved" in run.stdout
     assert "a neighbour signs in" in run.stdout
 

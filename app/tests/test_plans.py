@@ -1,22 +1,21 @@
 """The list of events is served by its indexes: the plans of what docs/search.md says, on a large table."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine, event, text
+from sqlalchemy import NullPool, create_engine, text
 
-from app.core.database import SETTINGS, Database, Store
+from app.core.database import Store
 from app.core.pagination import Slice
 from app.core.security import Seals
 from app.core.settings import PROJECT
 from app.crud.listings import ORDERS, page_public
 from app.schemas.events import EventQuery
 from app.tests.conftest import SECRET, migrated_database
+from bench.plans import explained
 
 DOCUMENT = (PROJECT / "docs" / "search.md").read_text(encoding="utf-8")
 EVENTS = 60_000
@@ -98,31 +97,18 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(inner)
 
 
-@contextmanager
-def explained(engine: Engine) -> Iterator[list[Plan]]:
-    """Collect the plans of all statements, as they are carried out under the settings of the moment."""
-    plans: list[Plan] = []
-
-    def explain(_c: Any, cursor: Any, statement: str, parameters: Any, context: Any, _many: Any) -> None:
-        brought = context.execution_options.get(SETTINGS, {})
-        settings = "".join(f"SET LOCAL {name} = {value}; " for name, value in brought.items())
-        with cursor.connection.cursor() as beside:
-            beside.execute(f"{settings}EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters)
-            ((explanation,),) = beside.fetchall()
-        (top,) = explanation if isinstance(explanation, list) else json.loads(explanation)
-        whole = {node["Relation Name"] for node in nodes(top["Plan"]) if node["Node Type"] == "Seq Scan"}
-        buffers = top["Plan"]["Shared Hit Blocks"] + top["Plan"]["Shared Read Blocks"]
-        plans.append(Plan(statement, whole, buffers))
-
-    event.listen(engine, "before_cursor_execute", explain)
-    yield plans
-    event.remove(engine, "before_cursor_execute", explain)
+def plan_of(statement: str, explanation: Any) -> Plan:
+    (((top,),),) = explanation
+    whole = {node["Relation Name"] for node in nodes(top["Plan"]) if node["Node Type"] == "Seq Scan"}
+    return Plan(statement, whole, top["Plan"]["Shared Hit Blocks"] + top["Plan"]["Shared Read Blocks"])
 
 
-def ask(db: Database, wanted: EventQuery) -> Slice[Any]:
+def plans_of(store: Store, wanted: EventQuery) -> tuple[Slice[Any], list[Plan]]:
     located = wanted.located("/events", SEALS)
     assert located is not None
-    return page_public(db, located)
+    with explained(store.engine, "ANALYZE, BUFFERS, FORMAT JSON") as found, store.looks() as db:
+        answer = page_public(db, located)
+    return answer, [plan_of(*one) for one in found]
 
 
 def faults(question: Question, plans: Sequence[Plan]) -> Iterator[str]:
@@ -138,8 +124,7 @@ def test_what_is_documented_reads_no_table_as_a_whole_and_no_more_than_is_stated
     assert len(QUESTIONS) > 40
     found: list[str] = []
     for question in QUESTIONS:
-        with explained(large.engine) as plans, large.looks() as db:
-            answer = ask(db, question.wanted)
+        answer, plans = plans_of(large, question.wanted)
         assert answer.items, question.query
         found += faults(question, plans)
     found += deep_pages_that_cost_more(large)
@@ -152,21 +137,17 @@ def faults_without_the_index_of_words(large: Store) -> int:
     (question,) = (one for one in QUESTIONS if one.query == "search=silencio")
     with large.job() as db:
         db.execute(text("DROP INDEX ix_events_public_name_words"))
-    with explained(large.engine) as plans, large.looks() as db:
-        ask(db, question.wanted)
+    _, plans = plans_of(large, question.wanted)
     return len(list(faults(question, plans)))
 
 
 def deep_pages_that_cost_more(large: Store) -> Iterator[str]:
     """Yield the orders in which a page far away, by cursor, reads more than the first."""
     for sort in ORDERS:
-        with large.looks() as db:
-            far = ask(db, EventQuery(sort=sort, page=5_000)).next_cursor
-        buffers = []
-        for cursor in (None, far):
-            with explained(large.engine) as plans, large.looks() as db:
-                ask(db, EventQuery(sort=sort, cursor=cursor))
-            buffers.append(sum(plan.buffers for plan in plans))
-        first, deep = buffers
+        far, _ = plans_of(large, EventQuery(sort=sort, page=5_000))
+        first, deep = (
+            sum(plan.buffers for plan in plans_of(large, EventQuery(sort=sort, cursor=cursor))[1])
+            for cursor in (None, far.next_cursor)
+        )
         if deep > 1.3 * first + 2:
             yield f"{sort}: {deep} buffers, where the first page reads {first}"

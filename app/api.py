@@ -242,6 +242,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await stack.enter_async_context(every(SECONDS_BETWEEN_CHORES, partial(store.chore, chore)))
         app.state.views = views = Views(store, queue=queue, patience=patience, notice=metrics.of_looks)
         app.state.hashing = hashing = Hashing(settings.hasher, settings.hashing_threads, queue, patience)
+        stack.callback(hashing.close)
         app.state.paperwork = paperwork = Threads(PAPERWORK_THREADS, queue, patience)
         metrics.watch(
             lambda: store.connections_in_use,

@@ -3,6 +3,7 @@
 Knows no table.
 """
 
+import asyncio
 import binascii
 import hmac
 import math
@@ -10,14 +11,14 @@ import re
 import secrets
 import warnings
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Collection, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from anyio import CapacityLimiter, to_thread
 from jose import JWTError, jwk, jwt
 from jose.exceptions import JWKError
 
@@ -37,6 +38,11 @@ IN_BASE64 = r"[A-Za-z0-9_-]{43}"
 
 LEAST_MEMORY_KIB = 19_456
 FEWEST_PASSES = 2
+
+HANDED_TO_A_THREAD = 8
+"""Passwords, the one that is being hashed among them."""
+
+Done = TypeVar("Done")
 
 
 class PasswordHasher:
@@ -88,13 +94,17 @@ class ProvenPassword:
 
 
 class Hashing:
-    """Hash on a few threads of its own, so that a storm of logins holds no connection and no other thread."""
+    """Hash on a few threads of its own, so that a storm of logins holds no connection and no other thread.
+
+    A few more than there are threads for are handed to them: the next one is begun without a turn of the
+    event loop, which in a storm takes longer than to hash.
+    """
 
     def __init__(self, hasher: PasswordHasher, threads: int, queue: int, patience: float = math.inf) -> None:
         """Use ``threads`` at once; let ``queue`` requests wait for one, for ``patience`` seconds each."""
         self._hasher = hasher
-        self._gate = Gate(threads, queue, patience)
-        self._threads = CapacityLimiter(threads)
+        self._gate = Gate(threads * HANDED_TO_A_THREAD, queue, patience)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hashing")
 
     @property
     def waiting(self) -> int:
@@ -103,13 +113,19 @@ class Hashing:
 
     async def hash(self, password: str) -> str:
         """Return a salted hash of ``password``."""
-        async with self._gate:
-            return await to_thread.run_sync(self._hasher.hash, password, limiter=self._threads)
+        return await self._run(self._hasher.hash, password)
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Tell whether ``password`` made ``stored``; without one, take as long and say no."""
+        return await self._run(self._hasher.verify, password, stored)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
+
+    async def _run(self, work: Callable[..., Done], *about: Any) -> Done:
         async with self._gate:
-            return await to_thread.run_sync(self._hasher.verify, password, stored, limiter=self._threads)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *about)
 
     async def renewed(self, password: str, stored: str) -> str | None:
         """Return a hash of ``password`` with today's parameters, or None where ``stored`` has them."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,7 +20,7 @@ from sqlalchemy import make_url, text
 from app.api import create_app
 from app.core.database import Store
 from app.core.logging import configure_logging
-from app.core.security import Claims
+from app.core.security import HANDED_TO_A_THREAD, Claims
 from app.core.settings import PROJECT, InvalidSettings, Settings, load_settings
 from app.models.enums import Role
 from app.tests.conftest import SECRET
@@ -630,19 +631,29 @@ def test_a_transaction_is_limited_as_set(live_url: str) -> None:
 
 @turns("hashing_threads")
 def test_as_many_passwords_are_hashed_at_once_as_set(live_url: str) -> None:
-    with client(DATABASE_URL=live_url, HASHING_THREADS="3", DB_QUEUE_SIZE="0") as caller:
+    others = set(threading.enumerate())
+    with client(DATABASE_URL=live_url, HASHING_THREADS="3") as caller:
         hashing = caller.app.state.hashing  # type: ignore[attr-defined]
-        gate = hashing._gate  # noqa: SLF001
         assert caller.portal is not None
-        with (
-            caller.portal.wrap_async_context_manager(gate),
-            caller.portal.wrap_async_context_manager(gate),
-        ):
+        hashes = [caller.portal.start_task_soon(hashing.hash, PASSWORD) for _ in range(9)]
+        assert len({made.result() for made in hashes}) == len(hashes)
+        ours = set(threading.enumerate()) - others
+        assert sum(thread.name.startswith("hashing") for thread in ours) == 3
+
+
+def test_who_finds_the_queue_for_hashing_full_is_told_so(live_url: str) -> None:
+    with (
+        client(DATABASE_URL=live_url, HASHING_THREADS="1", DB_QUEUE_SIZE="0") as caller,
+        ExitStack() as places,
+    ):
+        hashing = caller.app.state.hashing  # type: ignore[attr-defined]
+        assert caller.portal is not None
+        for _ in range(HANDED_TO_A_THREAD):
             assert len(caller.portal.call(hashing.hash, PASSWORD)) > 40
-            with caller.portal.wrap_async_context_manager(gate):
-                body = {"email": "ana@example.com", "password": PASSWORD}
-                answer = caller.post("/api/v1/auth/login", json=body)
-        assert (answer.status_code, answer.json()["type"]) == (503, "/problems/overloaded")
+            places.enter_context(caller.portal.wrap_async_context_manager(hashing._gate))  # noqa: SLF001
+        body = {"email": "ana@example.com", "password": PASSWORD}
+        answer = caller.post("/api/v1/auth/login", json=body)
+    assert (answer.status_code, answer.json()["type"]) == (503, "/problems/overloaded")
 
 
 @turns("drain_seconds")

@@ -74,8 +74,10 @@ class Word:
 
     @property
     def meaning(self) -> str:
-        """Say all that it may mean at once."""
-        return f"({'|'.join(self.meanings.values())})"
+        """Say all that it may mean at once; a beginning holds the whole word, so that is not asked twice."""
+        meanings = self.meanings.values()
+        told = [meaning for meaning in meanings if f"{meaning}:*" not in meanings]
+        return f"({'|'.join(told)})"
 
 
 def understand(db: Database, text: str) -> list[Word]:

@@ -104,11 +104,8 @@ def worker() -> str:
 
 
 @pytest.fixture(scope="session")
-def server_url() -> Iterator[str]:
-    """Yield the address of a PostgreSQL server: TEST_DATABASE_URL, else an embedded one for the tests.
-
-    With TEST_PGBOUNCER set, a PgBouncer in transaction mode stands in front of it.
-    """
+def direct_url() -> Iterator[str]:
+    """Yield the address of a PostgreSQL server: TEST_DATABASE_URL, else an embedded one for the tests."""
     given = os.environ.get("TEST_DATABASE_URL")
     server: AbstractContextManager[str] = (
         nullcontext(given) if given else running(DATA / "postgres-test", settings=FORGETFUL)
@@ -116,8 +113,14 @@ def server_url() -> Iterator[str]:
     with server as address:
         url = make_url(address).set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
         _sweep(url)
-        with pooling(url) if os.environ.get("TEST_PGBOUNCER") else nullcontext(url) as reached_at:
-            yield reached_at
+        yield url
+
+
+@pytest.fixture(scope="session")
+def server_url(direct_url: str) -> Iterator[str]:
+    """Yield where the tests reach their server: with TEST_PGBOUNCER set, through one in transaction mode."""
+    with pooling(direct_url) if os.environ.get("TEST_PGBOUNCER") else nullcontext(direct_url) as reached_at:
+        yield reached_at
 
 
 def _sweep(server_url: str) -> None:

@@ -57,9 +57,10 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def installation(server_url: str, worker: str) -> Iterator[Installation]:
+def installation(direct_url: str, worker: str) -> Iterator[Installation]:
+    # A pooler signs in by itself; the one of the tests knows one role.
     before, there, after = sql("Two roles")
-    made = Installation(server_url, worker)
+    made = Installation(direct_url, worker)
     made.run(made.administrator, before)
     made.run(made.engine(made.administrator.url.username or ""), there)
     upgrade(create_engine(made.url(made.owner), poolclass=NullPool))

@@ -36,6 +36,7 @@ def store_of(client: TestClient) -> Store:
 
 
 def set_read_only(engine: Engine, switched: str) -> None:
+    """Switch for the sessions to come; a pooler would go on with those that it has."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         name = connection.scalar(text("SELECT quote_ident(current_database())"))
         connection.execute(text("SET default_transaction_read_only = off"))
@@ -71,9 +72,9 @@ def test_a_database_that_is_not_migrated_is_not_ready_until_it_is(server_url: st
 
 
 def test_a_read_only_database_is_not_ready_and_takes_writes_again_when_it_may(
-    server_url: str, worker: str
+    direct_url: str, worker: str
 ) -> None:
-    with migrated_database(server_url, f"mis_eventos_held_{worker}") as url, production(url) as client:
+    with migrated_database(direct_url, f"mis_eventos_held_{worker}") as url, production(url) as client:
         engine = create_engine(url, poolclass=NullPool)
         body = {"email": "ana@example.com", "password": PASSWORD}
         set_read_only(engine, "on")
@@ -92,9 +93,9 @@ def test_a_read_only_database_is_not_ready_and_takes_writes_again_when_it_may(
 
 
 def test_registrations_are_refused_together_while_the_database_is_read_only(
-    server_url: str, worker: str
+    direct_url: str, worker: str
 ) -> None:
-    with migrated_database(server_url, f"mis_eventos_held_{worker}") as url, production(url) as client:
+    with migrated_database(direct_url, f"mis_eventos_held_{worker}") as url, production(url) as client:
         store = store_of(client)
         [person] = crowd(store, 1)
         path = f"/api/v1/registrations/events/{opened(store, person, 1)}"

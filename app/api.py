@@ -210,6 +210,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
                 lock=settings.lock_timeout,
                 idle=settings.idle_transaction_timeout,
             ),
+            observed=settings.debug or tracing.on,
         )
         stack.callback(store.close)
         # A migration may take longer than a request.

@@ -9,8 +9,9 @@ from bench.postgres import wait_until_quiet
 
 
 def store_of(engine: Engine) -> Store:
-    """Open the database as the service does."""
-    return Store(engine.url.render_as_string(hide_password=False), pool_size=1, queue_size=0)
+    """Open the database as the service does, with an eye on every statement."""
+    url = engine.url.render_as_string(hide_password=False)
+    return Store(url, pool_size=1, queue_size=0, observed=True)
 
 
 def registrations(engine: Engine, *, event: int | None = None) -> int:

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -199,8 +199,20 @@ class GroupCommit(Generic[Member, Outcome]):
 
 @dataclass(slots=True, eq=False)
 class _Look(Generic[Found]):
-    found: "asyncio.Future[Found]"
-    readers: int = 0
+    """A look that is to be taken, and those who wait for it, each by themselves: any of them may go."""
+
+    readers: "list[asyncio.Future[Found]]" = field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
+
+    def answer(self, found: Found) -> None:
+        for reader in self.readers:
+            if not reader.done():
+                reader.set_result(found)
+
+    def refuse(self, error: Exception) -> None:
+        for reader in self.readers:
+            if not reader.done():
+                reader.set_exception(error)
 
 
 class SharedReads(Generic[Key, Found]):
@@ -246,18 +258,19 @@ class SharedReads(Generic[Key, Found]):
         first = key not in self._flights
         if not first and self.waiting >= self._queue:
             raise Overloaded
+        loop = asyncio.get_running_loop()
         if look is None:
-            look = self._next[key] = _Look(asyncio.get_running_loop().create_future())
+            look = self._next[key] = _Look()
             if not first and self._patience < math.inf:
-                timer = asyncio.get_running_loop().call_later(self._patience, self._give_up, key, look)
-                look.found.add_done_callback(lambda _: timer.cancel())
-        look.readers += 1
+                look.timer = loop.call_later(self._patience, self._give_up, key, look)
+        reader: asyncio.Future[Found] = loop.create_future()
+        look.readers.append(reader)
         if first:
             self._flights[key] = asyncio.create_task(self._fly(key))
-            return await asyncio.shield(look.found)
+            return await reader
         self.waiting += 1
         try:
-            return await asyncio.shield(look.found)
+            return await reader
         finally:
             self.waiting -= 1
 
@@ -265,23 +278,23 @@ class SharedReads(Generic[Key, Found]):
         """Refuse all who wait for a look that has not begun."""
         if self._next.get(key) is look:
             del self._next[key]
-            look.found.set_exception(Overloaded(wait=self._patience))
-            look.found.exception()  # They may all have gone, and then nobody would have asked for it.
+            look.refuse(Overloaded(wait=self._patience))
 
     async def _fly(self, key: Key) -> None:
         """Look ``key`` up for all who wait for it, and again for those who have come meanwhile."""
         try:
             while (look := self._next.pop(key, None)) is not None:
-                self._notice(look.readers)
-                found = look.found
+                if look.timer is not None:
+                    look.timer.cancel()
+                self._notice(len(look.readers))
                 try:
-                    found.set_result(await self._look(key))
+                    look.answer(await self._look(key))
                 except asyncio.CancelledError:
-                    found.cancel()
+                    for reader in look.readers:
+                        reader.cancel()
                     raise
                 except Exception as error:  # noqa: BLE001 - it is raised to all who shared the look
-                    found.set_exception(error)
-                    found.exception()  # They may all have gone, and then nobody would have asked for it.
+                    look.refuse(error)
         finally:
             del self._flights[key]
 

@@ -4,13 +4,17 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
 from anyio import CancelScope, to_thread
-from psycopg2 import Error
-from psycopg2.errors import IdleInTransactionSessionTimeout, LockNotAvailable, ReadOnlySqlTransaction
+from psycopg2 import Error, connect
+from psycopg2.errors import (
+    IdleInTransactionSessionTimeout,
+    LockNotAvailable,
+    ReadOnlySqlTransaction,
+)
 from psycopg2.extensions import STATUS_READY
 from sqlalchemy import Engine, ExceptionContext, QueuePool, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
@@ -20,7 +24,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.core.exceptions import ReadOnlyDatabase
 from app.core.gate import Gate, Lane, Leaving
+from app.core.questions import Lines, Question
+from app.core.threads import ThreadPool
 
+CONNECTING = {"connect_timeout": 5, "application_name": "mis-eventos"}
 POOL_SECONDS = 5.0
 TRUSTED_SECONDS = 1.0
 """For so long after its last use, a connection is taken to stand without asking."""
@@ -80,7 +87,7 @@ class TimeLimits:
 class Store:
     """The connections to one PostgreSQL, and the only place where transactions begin and end."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is an option
         self,
         url: str,
         *,
@@ -88,11 +95,13 @@ class Store:
         queue_size: int,
         group_commits: int = 0,
         limits: TimeLimits | None = None,
+        observed: bool = False,
     ) -> None:
         """Keep up to ``pool_size`` connections to ``url``; let ``queue_size`` requests wait for one.
 
-        Each of ``group_commits`` has one of its own beside them. Without ``limits`` a request waits, and its
-        transaction takes, as long as it likes.
+        Each of ``group_commits`` has one of its own beside them, and the event loop a few. Without ``limits``
+        a request waits, and its transaction takes, as long as it likes. Of an ``observed`` store, whoever
+        listens to the engine is told of every statement.
         """
         self.engine: Engine = create_engine(
             url,
@@ -100,7 +109,7 @@ class Store:
             max_overflow=0,
             pool_timeout=POOL_SECONDS,
             hide_parameters=True,
-            connect_args={"connect_timeout": 5, "application_name": "mis-eventos"},
+            connect_args=CONNECTING,
         )
         self.units: sessionmaker[Database] = sessionmaker(
             self.engine, class_=Database, expire_on_commit=False
@@ -108,17 +117,19 @@ class Store:
         event.listen(self.engine, "handle_error", _tell_trouble, retval=True)
         _ping_what_was_idle(self.engine)
         _send_settings(self.engine, limits)
-        self.looks: sessionmaker[Database] = sessionmaker(
-            self.engine.execution_options(isolation_level="AUTOCOMMIT"), class_=Database
-        )
+        self.looks: Callable[[], AbstractContextManager[Database]] = self._look
+        self.observed = observed
+        self._lines = Lines(self._open_line, "" if limits is None else limits.sql)
         patience = limits.queue if limits else math.inf
         self.gate = Gate(pool_size, queue_size, patience)
+        # As many as the gate lets in, so that each of them has one.
+        self._threads = ThreadPool(pool_size, "database")
         self.downloads = Gate(DOWNLOADS_AT_ONCE, queue_size, patience)
 
     @property
     def connections_in_use(self) -> int:
         """Count the connections that somebody has now."""
-        return cast("QueuePool", self.engine.pool).checkedout()
+        return cast("QueuePool", self.engine.pool).checkedout() + self._lines.busy
 
     @asynccontextmanager
     async def transaction(
@@ -193,7 +204,7 @@ class Store:
                 return work(db)
 
         async with self.gate.place(lane, leaving):
-            return await to_thread.run_sync(do)
+            return await self._threads.run(do)
 
     async def look(self, work: Callable[[Database], T]) -> T:
         """Run ``work``, which only reads, in one thread, and return what it returns.
@@ -210,7 +221,36 @@ class Store:
                 return work(db)
 
         async with self.gate:
-            return await to_thread.run_sync(do)
+            return await self._threads.run(do)
+
+    async def ask(self, question: Question[T]) -> T:
+        """Return what ``question`` finds; where a connection of the event loop is free, without a thread.
+
+        Raises:
+            Overloaded: too many wait already, or the wait was too long.
+
+        """
+        rows = None if self.observed else await self._lines.ask(question)
+        return await self.look(question.ask) if rows is None else question.answer(rows)
+
+    def _open_line(self) -> Any:
+        """Connect as the pool does, for the event loop to wait on."""
+        _, options = self.engine.dialect.create_connect_args(self.engine.url)
+        return connect(**{**options, **CONNECTING, "async_": True})
+
+    @contextmanager
+    def _look(self) -> Iterator[Database]:
+        """Lend a connection on which every statement is a transaction of its own."""
+        with self.engine.connect() as connection:
+            driver = cast("Any", connection.connection.dbapi_connection)
+            # The driver keeps this to itself; as an isolation level, it would tell the server's session.
+            driver.autocommit = True
+            try:
+                with self.units(bind=connection) as db:
+                    yield db
+            finally:
+                if not driver.closed:
+                    driver.autocommit = False
 
     async def chore(self, work: Callable[[Database], object]) -> None:
         """Do ``work`` for no request, in its turn at the gate and in a transaction of its own."""
@@ -220,7 +260,7 @@ class Store:
                 work(db)
 
         async with self.gate:
-            await to_thread.run_sync(do)
+            await self._threads.run(do)
 
     @contextmanager
     def apart(self) -> Iterator[Engine]:
@@ -232,7 +272,9 @@ class Store:
             engine.dispose()
 
     def close(self) -> None:
-        """Give every connection back."""
+        """End the threads, and give every connection back."""
+        self._lines.close()
+        self._threads.close()
         self.engine.dispose()
 
 

@@ -32,6 +32,11 @@ class Tracing:
         self._tracer: Tracer = NoOpTracer() if self._provider is None else self._provider.get_tracer(SERVICE)
 
     @property
+    def on(self) -> bool:
+        """Tell whether there are traces."""
+        return self._provider is not None
+
+    @property
     def config(self) -> TelemetryConfig:
         """Return what FastAPI is to do by itself; measuring and logging are done here already."""
         return {

@@ -24,6 +24,7 @@ from sqlalchemy import (
 
 from app.core.database import Database, Settings
 from app.core.pagination import COUNTED_AT_MOST, Paging, Slice, Total
+from app.core.questions import Question, Ready
 from app.crud import searches
 from app.crud.columns import EVENT, EVENTS
 from app.crud.records import Order, count_bounded, counting_bounded, planned, slice_of
@@ -41,6 +42,7 @@ ORDERS = {
     "-created_at": Order((_of.created_at, _of.id), descending=True),
 }
 
+SOONEST = "start_at"
 CLOSEST = "closest"
 NEWEST = "-created_at"
 FORGIVING = "~"
@@ -54,36 +56,43 @@ BY_WORDS = planned(seqscan=False, indexscan=False, indexonlyscan=False)
 
 def page_public(db: Database, wanted: EventQuery) -> Slice[Row[Any]]:
     """Return one page of what is shown of the events that all may see and register for."""
+    question = ask_public(wanted)
+    if question is not None:
+        return question.ask(db)
     if wanted.search or wanted.venue:
         return _page_found(db, wanted)
-    paging, sort, kept = wanted.paging, wanted.sort or "start_at", _Kept.by(wanted)
-    if not kept.filtered:
-        return _page_all(db, paging, sort)
-    by = ORDERS[sort]
+    paging, by, kept = wanted.paging, ORDERS[wanted.sort or SOONEST], _Kept.by(wanted)
     page = by.cut(kept.events(by, paging), paging)
     answer = _counted(counting_bounded(kept.rows(_of.id)), page, by)
     rows = db.execute(answer, execution_options=BY_INDEX).all()
     return _slice_of_counted(rows, paging, by=by, total=Total.bounded(rows[0].number))
 
 
-def _page_all(db: Database, paging: Paging, sort: str) -> Slice[Row[Any]]:
+def ask_public(wanted: EventQuery) -> Question[Slice[Row[Any]]] | None:
+    """Return the question that finds a page of all events, or None where some of them are wanted."""
+    if wanted.search or wanted.venue or _Kept.by(wanted).filtered:
+        return None
+    paging, sort = wanted.paging, wanted.sort or SOONEST
     by, start = ORDERS[sort], paging.start
     key = {} if start is None else dict(zip(KEY, by.values(start), strict=True))
     cut = {"limit": paging.size + 1, "offset": paging.offset, **key}
-    rows = db.execute(_all(sort, walking=start is not None), cut).all()
-    return _slice_of_counted(rows, paging, by=by, total=Total(int(rows[0].number)))
+
+    def answer(rows: Sequence[Row[Any]]) -> Slice[Row[Any]]:
+        return _slice_of_counted(rows, paging, by=by, total=Total(int(rows[0].number)))
+
+    return Question(_all(sort, walking=start is not None), cut, answer)
 
 
 @cache
-def _all(sort: str, *, walking: bool) -> Select[Any]:
-    """Select a page of all public events; put together once, as that takes as long as to read the rows."""
+def _all(sort: str, *, walking: bool) -> Ready:
+    """Select a page of all public events."""
     by = ORDERS[sort]
     page = _Kept((), None).events(by, Paging()).order_by(*by.clauses)
     if walking:
         key = (bindparam(name, type_=column.type) for name, column in zip(KEY, by.columns, strict=True))
         page = page.where(by.beyond(key))
     number = select(func.coalesce(func.sum(_counts.published), 0).label("number"))
-    return _counted(number, page.limit(bindparam("limit")).offset(bindparam("offset")), by)
+    return Ready(_counted(number, page.limit(bindparam("limit")).offset(bindparam("offset")), by))
 
 
 def _counted(number: Select[Any], page: Select[Any], by: Order) -> Select[Any]:
@@ -99,8 +108,7 @@ def _counted(number: Select[Any], page: Select[Any], by: Order) -> Select[Any]:
 def _slice_of_counted(
     rows: Sequence[Row[Any]], paging: Paging, *, by: Order, total: Total
 ) -> Slice[Row[Any]]:
-    found = [row for row in rows if row.id is not None]
-    return slice_of(found, [by.key(row) for row in found], paging, by=by, total=total)
+    return slice_of([row for row in rows if row.id is not None], by.key, paging, by=by, total=total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +199,7 @@ def _page_matches(
     if venue is not None:
         conditions.append(searches.matches(venue, "venue"))
     kept, paging = _Kept.by(wanted, *conditions), wanted.paging
-    by = along = replace(ORDERS[wanted.sort or "start_at"], name=stage)
+    by = along = replace(ORDERS[wanted.sort or SOONEST], name=stage)
     if words is not None and wanted.sort is None:
         distance = searches.distance(words, wanted.search_in).label("distance")
         by = Order((distance, _of.id), name=stage + CLOSEST)
@@ -224,8 +232,9 @@ def _gather(db: Database, kept: _Kept, paging: Paging, *, by: Order, whole: bool
     answer = select(counted.c.count, *EVENT, *key).select_from(answered).order_by(*by.of(page).clauses)
     rows_of_page = db.execute(answer, execution_options=BY_WORDS).all()
     events = [row for row in rows_of_page if row.id is not None]
-    keys = [row[-len(KEY) :] for row in events]
-    return slice_of(events, keys, paging, by=by, total=Total.bounded(rows_of_page[0][0]))
+    return slice_of(
+        events, lambda row: row[-len(KEY) :], paging, by=by, total=Total.bounded(rows_of_page[0][0])
+    )
 
 
 def _read_along(db: Database, kept: _Kept, paging: Paging, *, by: Order, total: Total) -> Slice[Row[Any]]:
@@ -250,4 +259,4 @@ def _cut(  # noqa: PLR0913 - what is cut, how, and what is known of it
     db: Database, kept: _Kept, paging: Paging, *, by: Order, total: Total, ways: Settings
 ) -> Slice[Row[Any]]:
     rows = db.execute(by.cut(kept.events(by, paging), paging), execution_options=ways).all()
-    return slice_of(rows, [by.key(row) for row in rows], paging, by=by, total=total)
+    return slice_of(rows, by.key, paging, by=by, total=total)

@@ -140,13 +140,18 @@ def page(db: Database, query: Select[Row], paging: Paging, *, by: Order, filtere
 def cut(db: Database, query: Select[Row], paging: Paging, *, by: Order, total: Total) -> Slice[Row]:
     """Return one page of ``query``, which has ``total`` rows."""
     rows = db.scalars(by.cut(query, paging)).all()
-    return slice_of(rows, [by.key(row) for row in rows], paging, by=by, total=total)
+    return slice_of(rows, by.key, paging, by=by, total=total)
 
 
 def slice_of(
-    rows: Sequence[AnyRow], keys: Sequence[Sequence[Any]], paging: Paging, *, by: Order, total: Total
+    rows: Sequence[AnyRow],
+    key: Callable[[AnyRow], Sequence[Any]],
+    paging: Paging,
+    *,
+    by: Order,
+    total: Total,
 ) -> Slice[AnyRow]:
-    """Make a page of ``rows`` and the keys that place them, one more than it holds unless it is the last."""
+    """Make a page of ``rows``, one more than it holds unless it is the last; ``key`` places a row."""
     more = len(rows) > paging.size
     return Slice(
         rows[: paging.size],
@@ -154,7 +159,7 @@ def slice_of(
         total.exact,
         paging.page,
         paging.size,
-        paging.next_cursor(keys[paging.size - 1], by.name) if more else None,
+        paging.next_cursor(key(rows[paging.size - 1]), by.name) if more else None,
     )
 
 

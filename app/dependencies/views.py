@@ -12,6 +12,7 @@ from app.core.conditional import LONGEST_TAGS, known, tag
 from app.core.database import Database, Store
 from app.core.documents import Document
 from app.core.exceptions import NotFound, Unauthorized
+from app.core.questions import Question
 from app.core.security import Credential
 from app.dependencies.auth import Bearer, account_of, noting_use
 from app.dependencies.straight import PlainAnswer, written
@@ -25,6 +26,9 @@ KnownTag = Annotated[
         description="The ETag of what you have already. If it still is that, the answer is 304 and empty.",
     ),
 ]
+
+Asks = Callable[..., Question[Any] | None]
+"""Puts into one question what a service finds, or returns None where one is not enough."""
 
 PUBLIC = "public, no-cache"
 PERSONAL = "private, no-cache"
@@ -45,12 +49,15 @@ class Look:
 
     A document has no shape but its own. It takes long to write, so whoever has it shares with those who have
     the same: nothing is written for them.
+
+    ``asks`` puts the same into one question, where one is enough.
     """
 
     shape: Any
     service: Callable[..., Any]
     about: tuple[Hashable, ...]
     had: str | None = None
+    asks: Asks | None = None
 
     def take(self, db: Database, *viewer: User) -> View:
         """Ask the service, and write its answer out."""
@@ -71,11 +78,17 @@ class Views:
         """
         self._store = store
         self.shared: SharedReads[Look, View] = SharedReads(
-            lambda look: store.look(look.take), queue=queue, patience=patience, notice=notice
+            self._take, queue=queue, patience=patience, notice=notice
         )
         self._accounts: SharedReads[Credential, User] = SharedReads(
             self._account_of, queue=queue, patience=patience
         )
+
+    async def _take(self, look: Look) -> View:
+        question = look.asks and look.asks(*look.about)
+        if question is None:
+            return await self._store.look(look.take)
+        return _view(look.shape, await self._store.ask(question))
 
     async def _account_of(self, claims: Credential) -> User:
         return await self._store.look(lambda db: account_of(db, claims))
@@ -106,9 +119,15 @@ class Reader:
         found: Views = self.request.app.state.views
         return found
 
-    async def list(self, shape: Any, service: Callable[..., Any], *about: Hashable) -> Response:
+    async def list(
+        self,
+        shape: Any,
+        service: Callable[..., Any],
+        *about: Hashable,
+        asks: Asks | None = None,
+    ) -> Response:
         """Answer what ``service(db, *about)`` finds, which is the same for all."""
-        return await self._share(Look(shape, service, about))
+        return await self._share(Look(shape, service, about, asks=asks))
 
     async def see(self, shape: Any, service: Callable[..., Any], *about: Hashable) -> Response:
         """Answer what ``service(db, viewer, *about)`` finds: what nobody in particular sees, or else I do."""

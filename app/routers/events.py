@@ -53,7 +53,9 @@ async def list_events(wanted: Annotated[EventQuery, paged(EventQuery)], reader: 
 
     `search` finds part of a name in whatever case; `from` and `to` keep what overlaps that time.
     """
-    return await reader.list(Page[EventSummary], services.events.list_public, wanted)
+    return await reader.list(
+        Page[EventSummary], services.events.list_public, wanted, asks=services.events.ask_public
+    )
 
 
 @router.post(

@@ -18,6 +18,7 @@ from app.core.exceptions import (
 from app.core.pagination import Slice
 from app.core.settings import EventCreators
 from app.core.zones import keep_local, same_local
+from app.crud.listings import ask_public
 from app.crud.listings import page_public as list_public
 from app.crud.moves import Move
 from app.models import Event, User
@@ -31,7 +32,7 @@ from app.policies import (
 )
 from app.schemas.events import EditQuery, EventCreate, EventUpdate, OwnEventQuery
 
-__all__ = ["cancel_and_delete", "create", "edit", "list_public", "list_run_by", "read"]
+__all__ = ["ask_public", "cancel_and_delete", "create", "edit", "list_public", "list_run_by", "read"]
 
 AS_SENT = EditQuery()
 
@@ -41,11 +42,11 @@ def list_run_by(db: Database, actor: User, wanted: OwnEventQuery) -> Slice[Event
     return crud.events.page_run_by(db, actor.id, wanted.paging, status=wanted.status)
 
 
-def create(db: Database, actor: User, command: EventCreate, creators: EventCreators) -> Event:
-    """Make an event, which ``actor`` then owns."""
+def create(db: Database, actor: User, command: EventCreate, creators: EventCreators) -> Any:
+    """Make an event, which ``actor`` then owns, and return what is shown of it."""
     ensure_can_create_event(actor, creators)
     event = crud.save(db, Event(**command.model_dump(), created_by=actor.id))
-    return _whole(db, event)
+    return crud.events.get_shown(db, event.id)
 
 
 def read(db: Database, viewer: User | None, event_id: int) -> Any:
@@ -60,8 +61,8 @@ def edit(  # noqa: PLR0913, PLR0917 - each is a part of the request
     command: EventUpdate,
     wanted: EditQuery = AS_SENT,
     expected: Expected = WHATEVER,
-) -> Event:
-    """Change an event; one that is cancelled cancels its live registrations.
+) -> Any:
+    """Change an event, and return what is shown of it; one that is cancelled cancels its live registrations.
 
     If ``wanted``, its end and its sessions move as far as its start does, or a new zone leaves what the
     clocks show and moves the instants.
@@ -93,7 +94,7 @@ def edit(  # noqa: PLR0913, PLR0917 - each is a part of the request
         crud.registrations.cancel_all(db, event.id)
     elif waiting:
         crud.registrations.promote(db, event.id)
-    return _whole(db, event)
+    return crud.events.get_shown(db, event.id)
 
 
 def cancel_and_delete(db: Database, actor: User, event_id: int, expected: Expected = WHATEVER) -> None:
@@ -105,10 +106,6 @@ def cancel_and_delete(db: Database, actor: User, event_id: int, expected: Expect
     expected.ensure(event.version)
     crud.soft_delete(db, event, {"status": EventStatus.CANCELLED} if event.is_public else None)
     crud.registrations.cancel_all(db, event.id)
-
-
-def _whole(db: Database, event: Event) -> Event:
-    return crud.events.get_with_sessions(db, event.id) or event
 
 
 def _follow(db: Database, event: Event, changes: dict[str, Any], wanted: EditQuery) -> list[Move]:

@@ -186,12 +186,11 @@ def connection(running_app: TestClient, app: FastAPI) -> Iterator[Connection]:
     store: Store = app.state.store
     with store.engine.connect() as connection:
         outer = connection.begin()
-        looking = store.looks.kw["bind"]
-        for units in (store.units, store.looks):
-            units.configure(bind=connection, join_transaction_mode="create_savepoint")
+        looks, store.looks, store.observed = store.looks, store.units, True
+        store.units.configure(bind=connection, join_transaction_mode="create_savepoint")
         yield connection
         store.units.configure(bind=store.engine, join_transaction_mode="conditional_savepoint")
-        store.looks.configure(bind=looking, join_transaction_mode="conditional_savepoint")
+        store.looks, store.observed = looks, False
         outer.rollback()
 
 

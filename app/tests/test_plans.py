@@ -78,7 +78,7 @@ def large(server_url: str, worker: str) -> Iterator[Store]:
             connection.execute(text(FULL))
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM (ANALYZE, INDEX_CLEANUP ON)"))
-        store = Store(url, pool_size=1, queue_size=0)
+        store = Store(url, pool_size=1, queue_size=0, observed=True)
         yield store
         store.close()
 

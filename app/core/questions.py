@@ -1,0 +1,210 @@
+"""Questions that one statement answers, asked from the event loop itself.
+
+What everybody asks for first takes the server less time than it takes to go to a thread, through SQLAlchemy
+and back. So its statement is put together once, down to its text, and sent over one of a few connections of
+which the event loop is told when there is something to read: nothing waits in between, and nothing blocks.
+Where none of these is free, or anything at all goes wrong, the question is asked the usual way, which knows
+what to say of it.
+"""
+
+import asyncio
+import logging
+import select
+import time
+from collections import namedtuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Generic, TypeVar
+
+from anyio import to_thread
+from psycopg2 import Error, InterfaceError
+from psycopg2.errors import LockNotAvailable, QueryCanceled
+from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
+from sqlalchemy import Select
+from sqlalchemy.dialects.postgresql import psycopg2
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+AT_ONCE = 2
+"""Connections; more than two statements at a time are not what a worker's one processor waits for."""
+
+CONNECT_SECONDS = 5.0
+SECONDS_BETWEEN_TRIES = 1.0
+
+Found = TypeVar("Found")
+
+logger = logging.getLogger(__name__)
+
+
+class Ready:
+    """A query that is put together once, down to the text that the driver sends.
+
+    Its columns have to be of types that the driver itself reads, and its parameters of types that it writes.
+    """
+
+    def __init__(self, query: Select[Any]) -> None:
+        """Take a query, and leave those of its parameters open that are bound by a name."""
+        self.query = query
+        compiled = query.compile(dialect=psycopg2.dialect())  # type: ignore[no-untyped-call]
+        self.text = str(compiled)
+        self._fixed = compiled.construct_params(_check=False)
+        # Its fields are the query's, which no class could name before.
+        self.row: Any = namedtuple("Row", query.selected_columns.keys())  # type: ignore[misc]  # noqa: PYI024
+
+    def parameters(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all that the text wants, with ``values`` for what was left open."""
+        return {**self._fixed, **values}
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[Found]):
+    """A ready statement, what it is asked with, and what the rows mean that come of it."""
+
+    ready: Ready
+    values: Mapping[str, Any]
+    answer: Callable[[Sequence[Any]], Found]
+
+    def ask(self, db: Session) -> Found:
+        """Ask the usual way."""
+        return self.answer(db.execute(self.ready.query, self.values).all())
+
+
+class Lines:
+    """A few connections of the event loop's own. They are opened when first missed, and anew when lost."""
+
+    def __init__(self, connect: Callable[[], Any], before: str) -> None:
+        """Open them by ``connect``, which returns asynchronous ones; send ``before`` with every statement."""
+        self._connect = connect
+        self._before = before
+        self._lines: set[_Line] = set()
+        self._free: list[_Line] = []
+        self._opening: asyncio.Task[None] | None = None
+        self._next_try = -inf
+
+    @property
+    def busy(self) -> int:
+        """Count those that wait for an answer."""
+        return len(self._lines) - len(self._free)
+
+    async def ask(self, question: Question[Any]) -> Sequence[Any] | None:
+        """Return the rows, or None where no connection is free or something went wrong.
+
+        Raises:
+            OperationalError: the statement was ended for taking too long, as it would be a second time.
+
+        """
+        if not self._free:
+            self._open_another()
+            return None
+        line, ready = self._free.pop(), question.ready
+        try:
+            rows = await line.send(self._before + ready.text, ready.parameters(question.values))
+        except (QueryCanceled, LockNotAvailable) as error:
+            raise OperationalError(ready.text, None, error, hide_parameters=True) from error
+        except Error:
+            return None
+        return [*map(ready.row._make, rows)]
+
+    def close(self) -> None:
+        """Close all of them, and open no more."""
+        self._next_try = inf
+        for line in [*self._lines]:
+            self._drop(line)
+
+    def _open_another(self) -> None:
+        now = time.monotonic()
+        if self._opening is None and len(self._lines) < AT_ONCE and now >= self._next_try:
+            self._next_try = now + SECONDS_BETWEEN_TRIES
+            self._opening = asyncio.create_task(self._open())
+
+    async def _open(self) -> None:
+        try:
+            # In a thread: the driver looks names up while whoever calls it waits.
+            connection = await to_thread.run_sync(_opened, self._connect)
+        except Error as error:
+            logger.warning("no connection for the event loop: %s", error)
+        else:
+            line = _Line(connection, self._free.append, self._drop)
+            self._lines.add(line)
+            self._free.append(line)
+        finally:
+            self._opening = None
+
+    def _drop(self, line: "_Line") -> None:
+        self._lines.discard(line)
+        if line in self._free:
+            self._free.remove(line)
+        line.close()
+
+
+class _Line:
+    """One connection, which carries one statement at a time."""
+
+    def __init__(
+        self, connection: Any, free: Callable[["_Line"], None], lose: Callable[["_Line"], None]
+    ) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._free = free
+        self._lose = lose
+        self._answer: asyncio.Future[list[tuple[Any, ...]]] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._number: int = connection.fileno()
+        self._loop.add_reader(self._number, self._look)
+
+    def send(self, statement: str, values: Mapping[str, Any]) -> "asyncio.Future[list[tuple[Any, ...]]]":
+        """Send a statement; its rows, or the driver's error, come with the future."""
+        answer = self._answer = self._loop.create_future()
+        try:
+            self._cursor.execute(statement, values)
+        except Error as error:
+            self._fail(error)
+        else:
+            # It may be answered by now, and then there is nothing left to be told of.
+            self._look()
+        return answer
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._loop.remove_reader(self._number)
+        self._connection.close()
+
+    def _look(self) -> None:
+        """Take in what the server has sent: an answer, or that it has gone."""
+        try:
+            state = self._connection.poll()
+            if state == POLL_WRITE:
+                # Nothing else is under way, and statements are short: nobody takes them at the other end.
+                raise InterfaceError("the connection takes nothing")
+            if state != POLL_OK or self._answer is None:
+                return
+            rows = self._cursor.fetchall()
+        except Error as error:
+            self._fail(error)
+            return
+        answer, self._answer = self._answer, None
+        self._free(self)
+        if not answer.done():
+            answer.set_result(rows)
+
+    def _fail(self, error: Error) -> None:
+        self._lose(self)
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+
+def _opened(connect: Callable[[], Any]) -> Any:
+    """Return a connection that stands.
+
+    Raises:
+        Error: there is none, or not soon enough.
+
+    """
+    connection, until = connect(), time.monotonic() + CONNECT_SECONDS
+    while (state := connection.poll()) != POLL_OK:
+        waited_for = ([connection], []) if state == POLL_READ else ([], [connection])
+        if not any(select.select(*waited_for, [], max(0.0, until - time.monotonic()))):
+            connection.close()
+            raise InterfaceError("the server does not answer")
+    return connection

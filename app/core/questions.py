@@ -81,6 +81,7 @@ class Lines:
         self._free: list[_Line] = []
         self._opening: asyncio.Task[None] | None = None
         self._next_try = -inf
+        self._closed = False
 
     @property
     def busy(self) -> int:
@@ -108,13 +109,14 @@ class Lines:
 
     def close(self) -> None:
         """Close all of them, and open no more."""
-        self._next_try = inf
+        self._closed = True
         for line in [*self._lines]:
             self._drop(line)
 
     def _open_another(self) -> None:
         now = time.monotonic()
-        if self._opening is None and len(self._lines) < AT_ONCE and now >= self._next_try:
+        wanted = len(self._lines) < AT_ONCE and not self._closed
+        if wanted and self._opening is None and now >= self._next_try:
             self._next_try = now + SECONDS_BETWEEN_TRIES
             self._opening = asyncio.create_task(self._open())
 
@@ -125,9 +127,13 @@ class Lines:
         except Error as error:
             logger.warning("no connection for the event loop: %s", error)
         else:
+            if self._closed:
+                connection.close()
+                return
             line = _Line(connection, self._free.append, self._drop)
             self._lines.add(line)
             self._free.append(line)
+            self._next_try = -inf
         finally:
             self._opening = None
 
@@ -167,7 +173,8 @@ class _Line:
 
     def close(self) -> None:
         """Close the connection."""
-        self._loop.remove_reader(self._number)
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._number)
         self._connection.close()
 
     def _look(self) -> None:
@@ -176,6 +183,7 @@ class _Line:
             state = self._connection.poll()
             if state == POLL_WRITE:
                 # Nothing else is under way, and statements are short: nobody takes them at the other end.
+                self._connection.close()
                 raise InterfaceError("the connection takes nothing")
             if state != POLL_OK or self._answer is None:
                 return
@@ -189,9 +197,14 @@ class _Line:
             answer.set_result(rows)
 
     def _fail(self, error: Error) -> None:
-        self._lose(self)
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(error)
+        answer, self._answer = self._answer, None
+        if answer is None or self._connection.closed:
+            self._lose(self)
+        else:
+            # The server has refused the statement, and is ready for the next.
+            self._free(self)
+        if answer is not None and not answer.done():
+            answer.set_exception(error)
 
 
 def _opened(connect: Callable[[], Any]) -> Any:

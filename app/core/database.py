@@ -114,12 +114,12 @@ class Store:
         self.units: sessionmaker[Database] = sessionmaker(
             self.engine, class_=Database, expire_on_commit=False
         )
-        event.listen(self.engine, "handle_error", _tell_trouble, retval=True)
+        self._lines = Lines(self._open_line, "" if limits is None else limits.sql)
+        event.listen(self.engine, "handle_error", self._tell_trouble, retval=True)
         _ping_what_was_idle(self.engine)
         _send_settings(self.engine, limits)
         self.looks: Callable[[], AbstractContextManager[Database]] = self._look
         self.observed = observed
-        self._lines = Lines(self._open_line, "" if limits is None else limits.sql)
         patience = limits.queue if limits else math.inf
         self.gate = Gate(pool_size, queue_size, patience)
         # As many as the gate lets in, so that each of them has one.
@@ -262,6 +262,21 @@ class Store:
         async with self.gate:
             await self._threads.run(do)
 
+    def _tell_trouble(self, context: ExceptionContext) -> OperationalError | None:
+        """Tell trouble with the database from a fault of ours where the driver does not."""
+        error = context.original_exception
+        if isinstance(error, ReadOnlySqlTransaction):
+            # After a failover the connections lead to what is a standby now: open new ones.
+            context.is_disconnect = True
+            self._lines.renew()
+            raise ReadOnlyDatabase
+        lost = context.is_disconnect or isinstance(error, IdleInTransactionSessionTimeout)
+        if not lost:
+            return None
+        return OperationalError(
+            context.statement, context.parameters, error, hide_parameters=True, connection_invalidated=True
+        )
+
     @contextmanager
     def apart(self) -> Iterator[Engine]:
         """Lend an engine that shares nothing with the requests, so that a probe never waits behind them."""
@@ -335,21 +350,6 @@ def _send_settings(engine: Engine, limits: TimeLimits | None) -> None:
     event.listen(engine, "do_execute", execute)
     event.listen(engine, "do_execute_no_params", execute_bare)
     event.listen(engine, "do_executemany", begin_many)
-
-
-def _tell_trouble(context: ExceptionContext) -> OperationalError | None:
-    """Tell trouble with the database from a fault of ours where the driver does not."""
-    error = context.original_exception
-    if isinstance(error, ReadOnlySqlTransaction):
-        # After a failover the pool's connections lead to what is a standby now: open new ones.
-        context.is_disconnect = True
-        raise ReadOnlyDatabase
-    lost = context.is_disconnect or isinstance(error, IdleInTransactionSessionTimeout)
-    if not lost:
-        return None
-    return OperationalError(
-        context.statement, context.parameters, error, hide_parameters=True, connection_invalidated=True
-    )
 
 
 def _commit(db: Database) -> None:

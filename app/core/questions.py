@@ -82,6 +82,7 @@ class Lines:
         self._opening: asyncio.Task[None] | None = None
         self._next_try = -inf
         self._closed = False
+        self._generation = 0
 
     @property
     def busy(self) -> int:
@@ -95,10 +96,10 @@ class Lines:
             OperationalError: the statement was ended for taking too long, as it would be a second time.
 
         """
-        if not self._free:
+        line, ready = self._take(), question.ready
+        if line is None:
             self._open_another()
             return None
-        line, ready = self._free.pop(), question.ready
         try:
             rows = await line.send(self._before + ready.text, ready.parameters(question.values))
         except (QueryCanceled, LockNotAvailable) as error:
@@ -107,11 +108,23 @@ class Lines:
             return None
         return [*map(ready.row._make, rows)]
 
+    def renew(self) -> None:
+        """Let each go before it is used again; any thread may say so."""
+        self._generation += 1
+
     def close(self) -> None:
         """Close all of them, and open no more."""
         self._closed = True
         for line in [*self._lines]:
             self._drop(line)
+
+    def _take(self) -> "_Line | None":
+        while self._free:
+            line = self._free.pop()
+            if line.generation == self._generation:
+                return line
+            self._drop(line)
+        return None
 
     def _open_another(self) -> None:
         now = time.monotonic()
@@ -121,6 +134,7 @@ class Lines:
             self._opening = asyncio.create_task(self._open())
 
     async def _open(self) -> None:
+        generation = self._generation
         try:
             # In a thread: the driver looks names up while whoever calls it waits.
             connection = await to_thread.run_sync(_opened, self._connect)
@@ -130,7 +144,7 @@ class Lines:
             if self._closed:
                 connection.close()
                 return
-            line = _Line(connection, self._free.append, self._drop)
+            line = _Line(connection, generation, self._free.append, self._drop)
             self._lines.add(line)
             self._free.append(line)
             self._next_try = -inf
@@ -148,8 +162,13 @@ class _Line:
     """One connection, which carries one statement at a time."""
 
     def __init__(
-        self, connection: Any, free: Callable[["_Line"], None], lose: Callable[["_Line"], None]
+        self,
+        connection: Any,
+        generation: int,
+        free: Callable[["_Line"], None],
+        lose: Callable[["_Line"], None],
     ) -> None:
+        self.generation = generation
         self._connection = connection
         self._cursor = connection.cursor()
         self._free = free

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.core import questions
 from app.core.database import Database, Store, TimeLimits
+from app.core.exceptions import ReadOnlyDatabase
 from app.core.questions import Lines, Question, Ready
 from app.tests.core.test_database import DROP_THE_OTHERS, look
 
@@ -135,6 +136,21 @@ async def test_connections_lost_are_noticed_at_once_and_opened_anew(
     assert not lines_of(live)._lines  # noqa: SLF001
     after = await opened(live)
     assert len(after) == questions.AT_ONCE
+    assert before.isdisjoint(after)
+
+
+async def test_after_a_failover_none_goes_on_leading_to_a_standby(live: Store) -> None:
+    def write(db: Database) -> None:
+        db.execute(text("SET TRANSACTION READ ONLY"))
+        db.execute(text("DELETE FROM users"))
+
+    before = await opened(live)
+    busy = asyncio.create_task(live.ask(slow(0.3)))
+    await asyncio.sleep(0.1)
+    with pytest.raises(ReadOnlyDatabase):
+        await live.run(write)
+    assert await busy == [("",)]
+    after = {(await live.ask(who())).pid for _ in range(3)} | await opened(live)
     assert before.isdisjoint(after)
 
 

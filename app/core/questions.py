@@ -9,12 +9,12 @@ what to say of it.
 
 import asyncio
 import logging
-import select
 import time
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 from typing import Any, Generic, TypeVar
 
 from anyio import to_thread
@@ -48,7 +48,7 @@ class Ready:
         self.query = query
         compiled = query.compile(dialect=psycopg2.dialect())  # type: ignore[no-untyped-call]
         self.text = str(compiled)
-        self._fixed = compiled.construct_params(_check=False)
+        self._fixed = compiled.params
         # Its fields are the query's, which no class could name before.
         self.row: Any = namedtuple("Row", query.selected_columns.keys())  # type: ignore[misc]  # noqa: PYI024
 
@@ -141,15 +141,24 @@ class Lines:
         except Error as error:
             logger.warning("no connection for the event loop: %s", error)
         else:
-            if self._closed:
-                connection.close()
-                return
-            line = _Line(connection, generation, self._free.append, self._drop)
-            self._lines.add(line)
-            self._free.append(line)
-            self._next_try = -inf
+            self._put(connection, generation)
         finally:
             self._opening = None
+
+    def _put(self, connection: Any, generation: int) -> None:
+        if self._closed:
+            connection.close()
+            return
+        try:
+            line = _Line(connection, generation, self._free.append, self._drop)
+        except NotImplementedError:
+            # On Windows an event loop may not be able to watch over what others have opened.
+            self._closed = True
+            connection.close()
+            return
+        self._lines.add(line)
+        self._free.append(line)
+        self._next_try = -inf
 
     def _drop(self, line: "_Line") -> None:
         self._lines.discard(line)
@@ -235,8 +244,9 @@ def _opened(connect: Callable[[], Any]) -> Any:
     """
     connection, until = connect(), time.monotonic() + CONNECT_SECONDS
     while (state := connection.poll()) != POLL_OK:
-        waited_for = ([connection], []) if state == POLL_READ else ([], [connection])
-        if not any(select.select(*waited_for, [], max(0.0, until - time.monotonic()))):
-            connection.close()
-            raise InterfaceError("the server does not answer")
+        with DefaultSelector() as waiting:
+            waiting.register(connection, EVENT_READ if state == POLL_READ else EVENT_WRITE)
+            if not waiting.select(max(0.0, until - time.monotonic())):
+                connection.close()
+                raise InterfaceError("the server does not answer")
     return connection

@@ -259,6 +259,19 @@ async def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch: pytest.
         store.close()
 
 
+async def test_a_loop_that_cannot_watch_over_connections_leaves_it_to_threads(
+    live: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add_reader(*_: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_reader", add_reader)
+    for number in range(5):
+        assert (await live.ask(who(number))).number == number
+        await asyncio.sleep(0.02)
+    assert lines_of(live)._closed  # noqa: SLF001
+
+
 async def test_a_store_that_is_closed_opens_none(live_url: str) -> None:
     store = Store(live_url, pool_size=2, queue_size=10)
     pids = await opened(store)

@@ -27,7 +27,7 @@ from app.core.pagination import COUNTED_AT_MOST, Paging, Slice, Total
 from app.core.questions import Question, Ready
 from app.crud import searches
 from app.crud.columns import EVENT, EVENTS
-from app.crud.records import Order, count_bounded, counting_bounded, planned, slice_of
+from app.crud.records import Order, count_bounded, counting, counting_bounded, planned, slice_of
 from app.crud.searches import Word
 from app.models import EventCount
 from app.models.enums import EventStatus
@@ -47,9 +47,14 @@ CLOSEST = "closest"
 NEWEST = "-created_at"
 FORGIVING = "~"
 READ_AHEAD = 2_000
+FREQUENT = 0.15
+"""What matches at least so often is counted as it comes along, and not by the index of words."""
+MARGIN = 1.3
+"""How many more events are looked at than should be enough."""
 KEY = ("key", "id_of_key")
 
 BY_INDEX = planned(seqscan=False)
+BY_ID = planned(seqscan=False, bitmapscan=False)
 # An index in some order would be read from its beginning until enough is found.
 BY_WORDS = planned(seqscan=False, indexscan=False, indexonlyscan=False)
 
@@ -208,11 +213,39 @@ def _page_matches(
         total = count_bounded(db, kept.rows(_of.id), BY_WORDS)
     else:
         whole = paging.start is not None and paging.start.order == stage + CLOSEST
-        found = _gather(db, kept, paging, by=by, whole=whole)
-        if whole or found.total_exact:
-            return found
-        total = Total(found.total, found.total_exact)
+        broad = words is not None and searches.is_broad(words)
+        if whole or not broad or not _are_many(db, kept):
+            found = _gather(db, kept, paging, by=by, whole=whole)
+            if whole or found.total_exact:
+                return found
+        total = Total(COUNTED_AT_MOST, exact=False)
     return _read_along(db, kept, paging, by=along, total=total)
+
+
+def _are_many(db: Database, kept: _Kept) -> bool:
+    """Tell whether more is kept than is counted, if the newest events say so; else it stays open.
+
+    The index of words gathers all that match before it shows the first, and where a letter or two are asked
+    for, that may be half of all events. Then the first that come along show it sooner. A few of them tell
+    how many it would take.
+    """
+    if kept.on_at is not None:
+        return False
+    enough = COUNTED_AT_MOST + 1
+    some = _count_among(db, kept, READ_AHEAD, READ_AHEAD)
+    if some < FREQUENT * READ_AHEAD:
+        return False
+    return _count_among(db, kept, int(MARGIN * enough * READ_AHEAD / some), enough) == enough
+
+
+def _count_among(db: Database, kept: _Kept, newest: int, most: int) -> int:
+    """Count what is kept of the newest events, up to ``most``; nothing where there are not so many."""
+    by = Order((_of.id,), descending=True)
+    last = db.execute(select(_of.id).order_by(*by.clauses).offset(newest).limit(1)).first()
+    if last is None:
+        return 0
+    among = replace(kept, conditions=[*kept.conditions, by.until(last)])
+    return db.scalar(counting(among.rows(_of.id).limit(most)), execution_options=BY_ID) or 0
 
 
 def _gather(db: Database, kept: _Kept, paging: Paging, *, by: Order, whole: bool) -> Slice[Row[Any]]:

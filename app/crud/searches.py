@@ -112,6 +112,11 @@ def forgive(db: Database, words: Sequence[Word]) -> list[Word]:
     ]
 
 
+def is_broad(words: Sequence[Word]) -> bool:
+    """Tell whether a letter or two have to be the beginning of a word: so many words begin with any."""
+    return any(word.needed and len(word.text) < SHORTEST_PART for word in words)
+
+
 def matches(words: Sequence[Word], search_in: SearchIn) -> ColumnElement[bool]:
     """Match the events that have every word that is needed."""
     needed = [word for word in words if word.needed]

@@ -102,7 +102,8 @@ class _Pages:
         _, tag = _read(self.service + one)
         far = self.get(page=min(FAR_PAGE, self.events // 20) - 1)["next_cursor"]
         ours, theirs = (self._load(address, _list({})) for address in (self.service, self.baseline))
-        event, classic = (self._load(address, one) for address in (self.service, self.baseline))
+        event, known = (self._load(self.service, one, tag=had) for had in ("", tag))
+        classic = self._load(self.baseline, one)
         return {
             "list/s": ours.per_second,
             "list p99": ours.p99_ms,
@@ -110,7 +111,7 @@ class _Pages:
             "classic list p99": theirs.p99_ms,
             "event/s": event.per_second,
             "classic event/s": classic.per_second,
-            "known event/s": self._load(self.service, one, tag=tag).per_second,
+            "known event/s": known.per_second,
             "lone": self._lone(_list({})),
             "empty": self._lone("/health/live"),
             "sql": self._sql(),

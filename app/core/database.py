@@ -10,11 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from anyio import CancelScope, to_thread
 from psycopg2 import Error, connect
-from psycopg2.errors import (
-    IdleInTransactionSessionTimeout,
-    LockNotAvailable,
-    ReadOnlySqlTransaction,
-)
+from psycopg2.errors import IdleInTransactionSessionTimeout, LockNotAvailable, ReadOnlySqlTransaction
 from psycopg2.extensions import STATUS_READY
 from sqlalchemy import Engine, ExceptionContext, QueuePool, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExecutionContext
@@ -27,7 +23,9 @@ from app.core.gate import Gate, Lane, Leaving
 from app.core.questions import Lines, Question
 from app.core.threads import ThreadPool
 
-CONNECTING = {"connect_timeout": 5, "application_name": "mis-eventos"}
+CONNECTING = {"connect_timeout": 5, "tcp_user_timeout": 15_000, "application_name": "mis-eventos"}
+"""Seconds until a server that does not answer is given up, and milliseconds for one that no longer does."""
+
 POOL_SECONDS = 5.0
 TRUSTED_SECONDS = 1.0
 """For so long after its last use, a connection is taken to stand without asking."""
@@ -162,7 +160,10 @@ class Store:
 
     @contextmanager
     def snapshot(self) -> Iterator[Database]:
-        """Look at the database as it is at one moment, while others go on writing; nothing can be changed."""
+        """Look at the database as it is at one moment, while others go on writing; nothing can be changed.
+
+        For the command line: it sets the isolation level of the server's session, which no pooler may share.
+        """
         with self.engine.connect() as connection:
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             with self.units(bind=connection) as db:

@@ -22,7 +22,7 @@ from psycopg2 import Error, InterfaceError
 from psycopg2.errors import LockNotAvailable, QueryCanceled
 from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
 from sqlalchemy import Select
-from sqlalchemy.dialects.postgresql import psycopg2
+from sqlalchemy.dialects.postgresql import psycopg2 as sqlalchemys
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -46,7 +46,7 @@ class Ready:
     def __init__(self, query: Select[Any]) -> None:
         """Take a query, and leave those of its parameters open that are bound by a name."""
         self.query = query
-        compiled = query.compile(dialect=psycopg2.dialect())  # type: ignore[no-untyped-call]
+        compiled = query.compile(dialect=sqlalchemys.dialect())  # type: ignore[no-untyped-call]
         self.text = str(compiled)
         self._fixed = compiled.params
         # Its fields are the query's, which no class could name before.
@@ -82,7 +82,7 @@ class Lines:
         self._opening: asyncio.Task[None] | None = None
         self._next_try = -inf
         self._closed = False
-        self._generation = 0
+        self._generation = object()
 
     @property
     def busy(self) -> int:
@@ -104,13 +104,13 @@ class Lines:
             rows = await line.send(self._before + ready.text, ready.parameters(question.values))
         except (QueryCanceled, LockNotAvailable) as error:
             raise OperationalError(ready.text, None, error, hide_parameters=True) from error
-        except Error:
+        except Exception:  # noqa: BLE001 - the usual way meets it, too, and says what it is
             return None
         return [*map(ready.row._make, rows)]
 
     def renew(self) -> None:
         """Let each go before it is used again; any thread may say so."""
-        self._generation += 1
+        self._generation = object()
 
     def close(self) -> None:
         """Close all of them, and open no more."""
@@ -121,7 +121,7 @@ class Lines:
     def _take(self) -> "_Line | None":
         while self._free:
             line = self._free.pop()
-            if line.generation == self._generation:
+            if line.generation is self._generation:
                 return line
             self._drop(line)
         return None
@@ -138,27 +138,26 @@ class Lines:
         try:
             # In a thread: the driver looks names up while whoever calls it waits.
             connection = await to_thread.run_sync(_opened, self._connect)
-        except Error as error:
-            logger.warning("no connection for the event loop: %s", error)
-        else:
             self._put(connection, generation)
+        except (Error, OSError) as error:
+            logger.warning("no connection for the event loop: %s", error)
         finally:
             self._opening = None
 
-    def _put(self, connection: Any, generation: int) -> None:
+    def _put(self, connection: Any, generation: object) -> None:
         if self._closed:
             connection.close()
             return
         try:
             line = _Line(connection, generation, self._free.append, self._drop)
         except NotImplementedError:
-            # On Windows an event loop may not be able to watch over what others have opened.
+            # On Windows there are event loops that cannot watch over what others have opened.
+            logger.info("this event loop has no connections of its own; threads do its work")
             self._closed = True
             connection.close()
             return
         self._lines.add(line)
         self._free.append(line)
-        self._next_try = -inf
 
     def _drop(self, line: "_Line") -> None:
         self._lines.discard(line)
@@ -173,7 +172,7 @@ class _Line:
     def __init__(
         self,
         connection: Any,
-        generation: int,
+        generation: object,
         free: Callable[["_Line"], None],
         lose: Callable[["_Line"], None],
     ) -> None:
@@ -192,45 +191,48 @@ class _Line:
         answer = self._answer = self._loop.create_future()
         try:
             self._cursor.execute(statement, values)
-        except Error as error:
+        except Exception as error:  # noqa: BLE001 - it is raised to whoever waits for the answer
             self._fail(error)
         else:
-            # It may be answered by now, and then there is nothing left to be told of.
+            # To see that all of it was sent.
             self._look()
         return answer
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, and leave nobody waiting for it."""
         if not self._loop.is_closed():
             self._loop.remove_reader(self._number)
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_exception(InterfaceError("the connection was closed"))
         self._connection.close()
 
     def _look(self) -> None:
         """Take in what the server has sent: an answer, or that it has gone."""
         try:
             state = self._connection.poll()
-            if state == POLL_WRITE:
-                # Nothing else is under way, and statements are short: nobody takes them at the other end.
-                self._connection.close()
-                raise InterfaceError("the connection takes nothing")
-            if state != POLL_OK or self._answer is None:
-                return
-            rows = self._cursor.fetchall()
-        except Error as error:
+            rows = self._cursor.fetchall() if state == POLL_OK and self._answer is not None else None
+        except Exception as error:  # noqa: BLE001 - it is raised to whoever waits for the answer
             self._fail(error)
             return
-        answer, self._answer = self._answer, None
-        self._free(self)
-        if not answer.done():
-            answer.set_result(rows)
-
-    def _fail(self, error: Error) -> None:
-        answer, self._answer = self._answer, None
-        if answer is None or self._connection.closed:
-            self._lose(self)
-        else:
-            # The server has refused the statement, and is ready for the next.
+        if state == POLL_WRITE:
+            # Nothing else is under way, and statements are short: nobody takes them at the other end.
+            self._connection.close()
+            self._fail(InterfaceError("the connection takes nothing"))
+        elif rows is not None and self._answer is not None:
+            answer, self._answer = self._answer, None
             self._free(self)
+            if not answer.done():
+                answer.set_result(rows)
+
+    def _fail(self, error: Exception) -> None:
+        answer, self._answer = self._answer, None
+        # By its code, the server has refused the statement, and by another error its rows cannot be read;
+        # either way it is ready for the next. All else that the driver says is about the connection.
+        usable = not isinstance(error, Error) or error.pgcode is not None
+        if answer is not None and usable and not self._connection.closed:
+            self._free(self)
+        else:
+            self._lose(self)
         if answer is not None and not answer.done():
             answer.set_exception(error)
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, TypeVar
 from anyio import CancelScope
 
 Done = TypeVar("Done")
+
+SECONDS_TO_END = 10.0
 
 
 class _Task(NamedTuple):
@@ -23,11 +25,19 @@ class _Task(NamedTuple):
         tell, told = self.answer.set_result, None
         try:
             told = self.context.run(self.work)
+        except StopIteration as error:
+            # No future takes one: it would end the coroutine that waits.
+            tell, told = self.answer.set_exception, RuntimeError(f"the work raised {error!r}")
         except BaseException as error:  # noqa: BLE001 - it is raised to whoever waits for the work
             tell, told = self.answer.set_exception, error
-        # A loop that has ended waits for nothing.
-        with suppress(RuntimeError):
+        try:
             self.answer.get_loop().call_soon_threadsafe(tell, told)
+        except RuntimeError:
+            # The loop has ended, and waits for nothing.
+            return
+        finally:
+            # An error holds this frame, and would be held by it.
+            del told
 
 
 class ThreadPool:
@@ -43,14 +53,18 @@ class ThreadPool:
         self._size, self._name = threads, name
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._closed = False
 
     async def run(self, work: Callable[[], Done]) -> Done:
         """Do ``work`` in a thread, and return what it returns; whoever is cancelled still waits for its end.
 
         Raises:
+            RuntimeError: the pool is closed.
             Exception: whatever ``work`` raises.
 
         """
+        if self._closed:
+            raise RuntimeError("the threads have ended")
         if not self._threads:
             self._begin()
         answer: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
@@ -63,11 +77,13 @@ class ThreadPool:
             raise
 
     def close(self) -> None:
-        """End the threads, once they have done what they were handed."""
+        """End the threads, once they have done what they were handed; one that is stuck is left behind."""
+        self._closed = True
         for _ in self._threads:
             self._tasks.put(None)
+        until = time.monotonic() + SECONDS_TO_END
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _begin(self) -> None:
         names = (f"{self._name}-{n}" for n in range(self._size))

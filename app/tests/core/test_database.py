@@ -12,7 +12,7 @@ from fastapi import Depends
 from fastapi.testclient import TestClient
 from psycopg2.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 
 from app.api import create_app
 from app.core.database import Database, Store, TimeLimits, with_settings
@@ -121,6 +121,22 @@ async def test_a_commit_that_fails_is_an_error_and_leaves_no_open_transaction(li
     with pytest.raises(OperationalError):
         await work()
     assert (look(live, OPEN), emails(live), live.gate.inside) == (0, [], 0)
+
+
+@pytest.mark.parametrize("by", [1, 0], ids=["answered", "failed"])
+async def test_a_look_gives_its_connection_back_as_one_for_transactions(live_url: str, by: int) -> None:
+    store = Store(live_url, pool_size=1, queue_size=10)
+
+    def work(db: Database) -> None:
+        insert(db, "ana@example.com")
+        raise ZeroDivisionError
+
+    with suppress(DataError):
+        await store.look(lambda db: db.scalar(text("SELECT 1 / CAST(:by AS integer)").bindparams(by=by)))
+    with pytest.raises(ZeroDivisionError):
+        await store.run(work)
+    assert emails(store) == []
+    store.close()
 
 
 async def test_connections_lost_while_idle_are_replaced(live: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """What shared reads promise, whatever they look at."""
 
 import asyncio
+import gc
+import logging
 from collections.abc import Coroutine
 from typing import Any
 
@@ -119,6 +121,27 @@ def test_a_reader_who_leaves_takes_nothing_from_the_others() -> None:
         assert reads.waiting == 0
 
     run(scenario())
+
+
+def test_readers_who_have_all_gone_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        shelf = Shelf()
+        shelf.values["a"] = "broken"
+        reads = SharedReads(shelf.look, queue=10)
+        gate = shelf.hold("a")
+        # One who looks, and two who wait for the next look.
+        gone = [*await ask(reads, "a", 1), *await ask(reads, "a", 2)]
+        for reader in gone:
+            reader.cancel()
+        await asyncio.wait(gone)
+        assert reads.waiting == 0
+        gate.set()
+        shelf.values["a"] = "mended"
+        assert await reads.get("a") == "mended"
+
+    run(scenario())
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_a_failure_is_told_to_all_who_shared_the_look_and_to_nobody_after() -> None:

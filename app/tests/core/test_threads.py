@@ -8,6 +8,7 @@ from contextvars import ContextVar
 import anyio
 import pytest
 
+from app.core import threads
 from app.core.threads import ThreadPool
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +53,32 @@ async def test_a_failure_is_raised_to_who_asked_and_the_thread_goes_on(pool: Thr
         with pytest.raises(ZeroDivisionError):
             await pool.run(lambda: 1 / 0)
     assert await pool.run(lambda: "still here") == "still here"
+
+
+async def test_a_failure_that_no_future_takes_is_told_as_another(pool: ThreadPool) -> None:
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await pool.run(lambda: next(iter([])))
+    assert await pool.run(lambda: "still here") == "still here"
+
+
+async def test_threads_that_have_ended_take_no_work(pool: ThreadPool) -> None:
+    assert await pool.run(lambda: "done") == "done"
+    pool.close()
+    with pytest.raises(RuntimeError, match="have ended"):
+        await pool.run(lambda: "never done")
+
+
+async def test_a_thread_that_is_stuck_does_not_stop_the_end(
+    pool: ThreadPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "SECONDS_TO_END", 0.1)
+    may_end = threading.Event()
+    stuck = asyncio.create_task(pool.run(lambda: may_end.wait(10)))
+    await asyncio.sleep(0.05)
+    pool.close()
+    assert len(alive()) == 1
+    may_end.set()
+    assert await stuck
 
 
 async def test_work_knows_what_whoever_asked_for_it_knows(pool: ThreadPool) -> None:

@@ -64,7 +64,7 @@ test: $(STAMP) ## Run the tests
 
 # Transactions, locks, races and crowds: what a pooler could break.
 POOLED_TESTS := $(addprefix app/tests/,core/test_database.py models routers/test_registrations.py \
-	routers/test_check_ins.py test_races.py test_rush.py test_seat_races.py)
+	routers/test_check_ins.py services/test_events.py test_races.py test_rush.py test_seat_races.py)
 
 .PHONY: test-pgbouncer
 test-pgbouncer: $(STAMP) ## Run the tests with PgBouncer in front of PostgreSQL

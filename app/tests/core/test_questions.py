@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from app.core import questions
 from app.core.database import Database, Store, TimeLimits
 from app.core.exceptions import ReadOnlyDatabase
 from app.core.questions import Lines, Question, Ready
+from app.tests.conftest import migrated_database
 from app.tests.core.test_database import DROP_THE_OTHERS, look
 
 pytestmark = pytest.mark.anyio
@@ -46,6 +47,13 @@ TOO_LATE = Ready(select(literal_column("timestamptz '20000-01-01 00:00Z'").label
 @pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": request.param}
+
+
+@pytest.fixture(scope="module")
+def live_url(direct_url: str, worker: str) -> Iterator[str]:
+    """Yield a database at the server itself: a pooler would hide which of its processes answers."""
+    with migrated_database(direct_url, f"mis_eventos_asked_{worker}") as url:
+        yield url
 
 
 def rows_as_they_are(rows: Sequence[Any]) -> Sequence[Any]:

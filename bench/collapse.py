@@ -22,7 +22,7 @@ LEVELS = (16, 256, 512)
 SECONDS = 4
 QUICK_LEVELS = (16, 64)
 BOUND = 0.9
-ROUNDS = 3
+ROUNDS = 5
 ANSWERS_EACH = 3
 TRIAL_SECONDS = 2
 LONGEST_SECONDS = 30
@@ -49,30 +49,36 @@ def run(rig: Rig, seconds: int | None = None, only: str | None = None) -> Report
         for case in [REGISTER] if rig.quick else cases:
             if case is SIGN_UP:
                 table.add_section()
-            _judge(rig, report, case, partial(_round, rig, address, case, levels, seconds))
+            _judge(rig, report, case, partial(_round, rig, address, case, seconds))
     table.add_section()
     _control(rig, report, levels, seconds)
     return report
 
 
-def _round(rig: Rig, address: str, case: Case, levels: Sequence[int], seconds: int) -> list[Load]:
+def _round(rig: Rig, address: str, case: Case, seconds: int, levels: Sequence[int]) -> list[Load]:
     """Measure a case at each number of clients, all for as long: the tables grow with the requests served."""
     if not rig.quick:
-        tried = rig.measure(address, case, clients=levels[0], seconds=TRIAL_SECONDS)
-        seconds = max(seconds, min(ceil(ANSWERS_EACH * levels[-1] / tried.per_second), LONGEST_SECONDS))
-    loads = []
+        tried = rig.measure(address, case, clients=min(levels), seconds=TRIAL_SECONDS)
+        seconds = max(seconds, min(ceil(ANSWERS_EACH * max(levels) / tried.per_second), LONGEST_SECONDS))
+    loads = {}
     for level in levels:
-        loads.append(rig.measure(address, case, clients=level, seconds=seconds))
-        rig.drain(loads[-1], level)
-    return loads
+        loads[level] = rig.measure(address, case, clients=level, seconds=seconds)
+        rig.drain(loads[level], level)
+    return [loads[level] for level in sorted(levels)]
 
 
-def _judge(rig: Rig, report: Report, case: Case, measure_round: Callable[[], list[Load]]) -> None:
-    """Add the row of a case; one that misses the bound is measured again, and the medians count."""
+def _judge(rig: Rig, report: Report, case: Case, measure: Callable[[Sequence[int]], list[Load]]) -> None:
+    """Add the row of a case; one that misses the bound is measured again, and the medians count.
+
+    Each round goes through the levels the other way round, so that a machine that gets slower or faster
+    meanwhile speaks for none of them; and there are as many rounds whatever comes of them.
+    """
+    levels = QUICK_LEVELS if rig.quick else LEVELS
     rounds: list[list[Load]] = []
     try:
-        while not rounds or (_worst(rounds) < BOUND and len(rounds) < ROUNDS and not rig.quick):
-            rounds.append(measure_round())
+        rounds.append(measure(levels))
+        if _worst(rounds) < BOUND and not rig.quick:
+            rounds += [measure(levels[:: (-1) ** number]) for number in range(1, ROUNDS)]
     except BrokenRunError as error:
         report.table.add_row(case.label, "broken")
         report.broken.append(f"{case.label}: {error}")

@@ -215,6 +215,14 @@ class _Look(Generic[Found]):
                 reader.set_exception(error)
 
 
+@dataclass(slots=True, eq=False)
+class _Flight(Generic[Found]):
+    """The looks at one key, one after the other, as long as somebody waits for the next."""
+
+    next: _Look[Found] | None = None
+    task: "asyncio.Task[None] | None" = None
+
+
 class SharedReads(Generic[Key, Found]):
     """Let readers who ask for the same thing at the same time share one look at it.
 
@@ -242,8 +250,7 @@ class SharedReads(Generic[Key, Found]):
         self._queue = queue
         self._patience = patience
         self._notice = notice
-        self._next: dict[Key, _Look[Found]] = {}
-        self._flights: dict[Key, asyncio.Task[None]] = {}
+        self._flights: dict[Key, _Flight[Found]] = {}
         self.waiting = 0
 
     async def get(self, key: Key) -> Found:
@@ -254,36 +261,37 @@ class SharedReads(Generic[Key, Found]):
             Exception: whatever ``look`` raises, to all who shared it.
 
         """
-        look = self._next.get(key)
-        first = key not in self._flights
-        if not first and self.waiting >= self._queue:
-            raise Overloaded
         loop = asyncio.get_running_loop()
-        if look is None:
-            look = self._next[key] = _Look()
-            if not first and self._patience < math.inf:
-                look.timer = loop.call_later(self._patience, self._give_up, key, look)
         reader: asyncio.Future[Found] = loop.create_future()
-        look.readers.append(reader)
-        if first:
-            self._flights[key] = asyncio.create_task(self._fly(key))
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = _Flight(_Look([reader]))
+            flight.task = loop.create_task(self._fly(key, flight))
             return await reader
+        if self.waiting >= self._queue:
+            raise Overloaded
+        if flight.next is None:
+            flight.next = _Look()
+            if self._patience < math.inf:
+                flight.next.timer = loop.call_later(self._patience, self._give_up, flight, flight.next)
+        flight.next.readers.append(reader)
         self.waiting += 1
         try:
             return await reader
         finally:
             self.waiting -= 1
 
-    def _give_up(self, key: Key, look: _Look[Found]) -> None:
+    def _give_up(self, flight: _Flight[Found], look: _Look[Found]) -> None:
         """Refuse all who wait for a look that has not begun."""
-        if self._next.get(key) is look:
-            del self._next[key]
+        if flight.next is look:
+            flight.next = None
             look.refuse(Overloaded(wait=self._patience))
 
-    async def _fly(self, key: Key) -> None:
+    async def _fly(self, key: Key, flight: _Flight[Found]) -> None:
         """Look ``key`` up for all who wait for it, and again for those who have come meanwhile."""
         try:
-            while (look := self._next.pop(key, None)) is not None:
+            while (look := flight.next) is not None:
+                flight.next = None
                 if look.timer is not None:
                     look.timer.cancel()
                 self._notice(len(look.readers))

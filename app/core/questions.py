@@ -20,7 +20,7 @@ from typing import Any, Generic, TypeVar
 from anyio import to_thread
 from psycopg2 import Error, InterfaceError
 from psycopg2.errors import LockNotAvailable, QueryCanceled
-from psycopg2.extensions import POLL_OK, POLL_READ, POLL_WRITE
+from psycopg2.extensions import POLL_OK, POLL_READ
 from sqlalchemy import Select
 from sqlalchemy.dialects.postgresql import psycopg2 as sqlalchemys
 from sqlalchemy.exc import OperationalError
@@ -193,9 +193,6 @@ class _Line:
             self._cursor.execute(statement, values)
         except Exception as error:  # noqa: BLE001 - it is raised to whoever waits for the answer
             self._fail(error)
-        else:
-            # To see that all of it was sent.
-            self._look()
         return answer
 
     def close(self) -> None:
@@ -214,11 +211,7 @@ class _Line:
         except Exception as error:  # noqa: BLE001 - it is raised to whoever waits for the answer
             self._fail(error)
             return
-        if state == POLL_WRITE:
-            # Nothing else is under way, and statements are short: nobody takes them at the other end.
-            self._connection.close()
-            self._fail(InterfaceError("the connection takes nothing"))
-        elif rows is not None and self._answer is not None:
+        if rows is not None and self._answer is not None:
             answer, self._answer = self._answer, None
             self._free(self)
             if not answer.done():

@@ -248,4 +248,5 @@ def _adapter(shape: Any) -> TypeAdapter[Any]:
 def written(shape: Any, found: Any) -> bytes:
     """Write ``found`` out as ``shape``."""
     adapter = _adapter(shape)
-    return adapter.dump_json(adapter.validate_python(found, from_attributes=True))
+    checked = adapter.validator.validate_python(found, from_attributes=True)
+    return adapter.serializer.to_json(checked)

@@ -34,6 +34,7 @@ QUICK_CLIENTS = 16
 WARMING = 4
 SECONDS = 4
 ROUNDS = 3
+TURNS = 3
 FEW = 1_000
 QUICK_MANY = 3_000
 SEED = 2026
@@ -102,16 +103,20 @@ class _Pages:
         _, tag = _read(self.service + one)
         far = self.get(page=min(FAR_PAGE, self.events // 20) - 1)["next_cursor"]
         ours, theirs = (self._load(address, _list({})) for address in (self.service, self.baseline))
-        event, known = (self._load(self.service, one, tag=had) for had in ("", tag))
+        # They differ by the sending of a body, which is less than a machine does from one moment to the next.
+        turns = [
+            [self._load(self.service, one, tag=had).per_second for had in ("", tag)] for _ in range(TURNS)
+        ]
+        event, known = map(median, zip(*turns, strict=True))
         classic = self._load(self.baseline, one)
         return {
             "list/s": ours.per_second,
             "list p99": ours.p99_ms,
             "classic list/s": theirs.per_second,
             "classic list p99": theirs.p99_ms,
-            "event/s": event.per_second,
+            "event/s": event,
             "classic event/s": classic.per_second,
-            "known event/s": known.per_second,
+            "known event/s": known,
             "lone": self._lone(_list({})),
             "empty": self._lone("/health/live"),
             "sql": self._sql(),

@@ -109,6 +109,8 @@ class _Pages:
         ]
         event, known = map(median, zip(*turns, strict=True))
         classic = self._load(self.baseline, one)
+        alone = [(self._lone(_list({})), self._lone("/health/live"), self._sql()) for _ in range(TURNS)]
+        lone, empty, sql = map(median, zip(*alone, strict=True))
         return {
             "list/s": ours.per_second,
             "list p99": ours.p99_ms,
@@ -117,9 +119,9 @@ class _Pages:
             "event/s": event,
             "classic event/s": classic.per_second,
             "known event/s": known,
-            "lone": self._lone(_list({})),
-            "empty": self._lone("/health/live"),
-            "sql": self._sql(),
+            "lone": lone,
+            "empty": empty,
+            "sql": sql,
             "rare": self._lone(_list({"search": RARE})),
             "half": self._lone(_list({"search": HALF})),
             "far": self._lone(_list({"cursor": far})),

@@ -98,7 +98,7 @@ class _Pages:
         return found
 
     def measure(self) -> Figures:
-        """Measure each page once."""
+        """Measure each page, and in turns what is set beside each other."""
         one = f"{PREFIX}/events/{self.programme}"
         _, tag = _read(self.service + one)
         far = self.get(page=min(FAR_PAGE, self.events // 20) - 1)["next_cursor"]

@@ -62,7 +62,10 @@ def main(  # noqa: PLR0913 - each is an option
     console = Console(width=WIDTH, highlight=False)
     if quick:
         seconds, registrations = 1, 1_000
-    longest = seconds or max(routes.SECONDS, collapse.SECONDS, rush.SECONDS, limits.SECONDS)
+    chosen = suites or list(Suite)
+    longest = seconds or max(routes.SECONDS, rush.SECONDS, limits.SECONDS)
+    if Suite.COLLAPSE in chosen:
+        longest = max(longest, collapse.TURNS * (seconds or collapse.SECONDS))
     world = World(people=FASTEST * longest + 2)
     secret = secrets.token_urlsafe(48)
     tokens = list(world.tokens(Tokens(secret, timedelta(days=1))))
@@ -79,7 +82,7 @@ def main(  # noqa: PLR0913 - each is an option
         )
         reports = []
         try:
-            for suite in suites or list(Suite):
+            for suite in chosen:
                 reports.append(_run(rig, suite, seconds, only))
                 console.print(reports[-1].table)
         except BrokenRunError as error:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 from urllib.parse import urlencode
 
@@ -34,7 +34,8 @@ QUICK_CLIENTS = 16
 WARMING = 4
 SECONDS = 4
 ROUNDS = 3
-TURNS = 3
+TURNS = 10
+TURN_SECONDS = 1
 FEW = 1_000
 QUICK_MANY = 3_000
 SEED = 2026
@@ -104,13 +105,17 @@ class _Pages:
         far = self.get(page=min(FAR_PAGE, self.events // 20) - 1)["next_cursor"]
         ours, theirs = (self._load(address, _list({})) for address in (self.service, self.baseline))
         # They differ by the sending of a body, which is less than a machine does from one moment to the next.
-        turns = [
-            [self._load(self.service, one, tag=had).per_second for had in ("", tag)] for _ in range(TURNS)
-        ]
-        event, known = map(median, zip(*turns, strict=True))
+        event, known = self._in_turns(
+            lambda seconds: self._load(self.service, one, seconds).per_second,
+            lambda seconds: self._load(self.service, one, seconds, tag=tag).per_second,
+        )
         classic = self._load(self.baseline, one)
-        alone = [(self._lone(_list({})), self._lone("/health/live"), self._sql()) for _ in range(TURNS)]
-        lone, empty, sql = map(median, zip(*alone, strict=True))
+        lone, far_page, empty, sql = self._in_turns(
+            partial(self._lone, _list({})),
+            partial(self._lone, _list({"cursor": far})),
+            partial(self._lone, "/health/live"),
+            self._sql,
+        )
         return {
             "list/s": ours.per_second,
             "list p99": ours.p99_ms,
@@ -124,37 +129,48 @@ class _Pages:
             "sql": sql,
             "rare": self._lone(_list({"search": RARE})),
             "half": self._lone(_list({"search": HALF})),
-            "far": self._lone(_list({"cursor": far})),
+            "far": far_page,
         }
 
-    def _load(self, address: str, path: str, *, tag: str = "") -> Load:
+    def _in_turns(self, *measures: Callable[[int], float]) -> Sequence[float]:
+        """Return the means of what is set beside each other, measured in short turns, there and back."""
+        if self.rig.quick:
+            return [measure(self.seconds) for measure in measures]
+        found: list[list[float]] = [[] for _ in measures]
+        for turn in range(TURNS):
+            for number in range(len(measures))[:: (-1) ** turn]:
+                found[number].append(measures[number](TURN_SECONDS))
+        return [fmean(figures) for figures in found]
+
+    def _load(self, address: str, path: str, seconds: int | None = None, *, tag: str = "") -> Load:
         """Ask for one page at many connections."""
         clients = QUICK_CLIENTS if self.rig.quick else CLIENTS
-        load = self._drive(address, path, clients, tag)
+        load = self._drive(address, path, clients, seconds, tag)
         self.rig.drain(load, clients)
         wait_until_quiet(self.rig.engine)
         return load
 
-    def _lone(self, path: str) -> float:
+    def _lone(self, path: str, seconds: int | None = None) -> float:
         """Return the median in milliseconds of what somebody alone waits for a page."""
-        return self._drive(self.service, path, 1).p50_ms
+        return self._drive(self.service, path, 1, seconds).p50_ms
 
-    def _drive(self, address: str, path: str, clients: int, tag: str = "") -> Load:
+    def _drive(self, address: str, path: str, clients: int, seconds: int | None, tag: str = "") -> Load:
         file = write([Line("GET", path, known=tag)], self.rig.folder / "requests")
         expected = 304 if tag else 200
         # What a process does once, such as compiling its queries, is no part of its rate.
-        if not self.rig.quick:
+        if (address, path) not in self.rig.warm and not self.rig.quick:
             drive(address, Run(file, min(clients, WARMING), 1, expected, cycles=True))
-        load = drive(address, Run(file, clients, self.seconds, expected, cycles=True))
+            self.rig.warm.add((address, path))
+        load = drive(address, Run(file, clients, seconds or self.seconds, expected, cycles=True))
         what = "classic " * (address == self.baseline) + path[:50]
         self.rig.progress.print(f"{what}: {load.per_second:,.0f}/s, {load.p50_ms:.2f} ms, {clients} clients")
         return load
 
-    def _sql(self) -> float:
+    def _sql(self, seconds: int) -> float:
         """Return the median in milliseconds of the statements of a first page, by the driver alone."""
         with closing(store_of(self.rig.engine)) as store:
             sent = sent_by(store, lambda db: list_public(db, EventQuery()))
-            spent, until = [], time.monotonic() + self.seconds
+            spent, until = [], time.monotonic() + seconds
             with store.engine.connect() as pooled, closing(pooled.connection.cursor()) as cursor:
                 while time.monotonic() < until:
                     started = time.perf_counter()
@@ -240,7 +256,7 @@ def _missed(rig: Rig) -> tuple[list[quality.Query], list[quality.Query]]:
 def _figures(
     rig: Rig, events: int, seconds: int, rows: Callable[[Figures], Sequence[Row]]
 ) -> tuple[Figures, Sequence[Row]]:
-    """Measure with so many events, again if a bound is missed, and take the medians.
+    """Measure with so many events, again if a bound is missed, and take the means.
 
     Raises:
         BrokenRunError: the searches do not find what they are meant to find.
@@ -258,7 +274,7 @@ def _figures(
             raise BrokenRunError(message)
         while True:
             rounds.append(pages.measure())
-            found = {name: median(one[name] for one in rounds) for name in rounds[0]}
+            found = {name: fmean(one[name] for one in rounds) for name in rounds[0]}
             if rig.quick or len(rounds) == ROUNDS or all(row.holds for row in rows(found)):
                 return found, rows(found)
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
@@ -49,20 +50,44 @@ class Rig:
             BrokenRunError: there is no figure.
 
         """
+        return self.measure_turns(address, case, (clients,), seconds)[0]
+
+    def measure_turns(self, address: str, case: Case, turns: Sequence[int], seconds: int) -> list[Load]:
+        """Measure one case with one number of clients after the other, on rows that are made once.
+
+        Each turn has requests of its own, and begins when those that the last one left have been served.
+
+        Raises:
+            BrokenRunError: there is no figure.
+
+        """
         if (address, case.label) not in self.warm and not self.quick:
             # What a process does once, such as compiling its queries, is no part of its rate.
-            self._drive(address, case, clients=4, seconds=1)
+            self._drive(address, case, (4,), 1)
             self.warm.add((address, case.label))
-        load = self._drive(address, case, clients=clients, seconds=seconds)
-        self.progress.print(f"{case.label}: {load.per_second:,.0f}/s with {clients} clients")
-        return load
+        loads = self._drive(address, case, turns, seconds)
+        rates = ", ".join(
+            f"{load.per_second:,.0f}/s with {clients}" for load, clients in zip(loads, turns, strict=True)
+        )
+        self.progress.print(f"{case.label}: {rates} clients")
+        return loads
 
-    def _drive(self, address: str, case: Case, *, clients: int, seconds: int) -> Load:
-        count = self.world.events if case.cycles else min(FASTEST * seconds, self.world.requests)
-        file = write(case.lines(self.world, self.tokens, count), self.folder / "requests")
+    def _drive(self, address: str, case: Case, turns: Sequence[int], seconds: int) -> list[Load]:
+        each = self.world.events if case.cycles else min(FASTEST * seconds, self.world.requests // len(turns))
+        lines = case.lines(self.world, self.tokens, each * len(turns))
+        files = [
+            write(islice(lines, each), self.folder / f"requests-{number}") for number in range(len(turns))
+        ]
         wait_until_quiet(self.engine)
-        self.world.fill(self.engine, case.more, count=count)
-        return drive(address, Run(file, clients, seconds, case.expected, case.cycles, case.turned_away))
+        self.world.fill(self.engine, case.more, count=each * len(turns))
+        loads: list[Load] = []
+        for file, clients in zip(files, turns, strict=True):
+            if loads:
+                self.drain(loads[-1], turns[len(loads) - 1])
+                wait_until_quiet(self.engine)
+            run = Run(file, clients, seconds, case.expected, case.cycles, case.turned_away)
+            loads.append(drive(address, run))
+        return loads
 
     def drain(self, load: Load, clients: int) -> None:
         """Wait for the requests that the clients left behind, which are still being served."""

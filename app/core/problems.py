@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from psycopg2.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm.exc import StaleDataError
@@ -31,6 +30,7 @@ from app.core.exceptions import (
     UnsupportedMediaType,
 )
 from app.core.logging import request_id
+from app.core.questions import GAVE_UP
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -70,7 +70,6 @@ PROBLEM_SCHEMA = {
 DATABASE_TROUBLE: tuple[type[Exception], ...] = (OperationalError, PoolTimeout)
 """What is raised when the database does not answer; it meets every request alike."""
 
-GAVE_UP = (LockNotAvailable, QueryCanceled)
 TOOK_TOO_LONG = (
     "It took too long, or somebody else was changing the same. Nothing was changed; try again in a moment."
 )

@@ -32,6 +32,9 @@ AT_ONCE = 2
 CONNECT_SECONDS = 5.0
 SECONDS_BETWEEN_TRIES = 1.0
 
+GAVE_UP = (LockNotAvailable, QueryCanceled)
+"""What the driver raises where the server ends a statement that takes, or waits, for too long."""
+
 Found = TypeVar("Found")
 
 logger = logging.getLogger(__name__)
@@ -102,7 +105,7 @@ class Lines:
             return None
         try:
             rows = await line.send(self._before + ready.text, ready.parameters(question.values))
-        except (QueryCanceled, LockNotAvailable) as error:
+        except GAVE_UP as error:
             raise OperationalError(ready.text, None, error, hide_parameters=True) from error
         except Exception:  # noqa: BLE001 - the usual way meets it, too, and says what it is
             return None

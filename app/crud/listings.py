@@ -54,7 +54,8 @@ MARGIN = 1.3
 KEY = ("key", "id_of_key")
 
 BY_INDEX = planned(seqscan=False)
-BY_ID = planned(seqscan=False, bitmapscan=False)
+# What is read along an index of some order meets what is wanted soon, and needs no gathering of all that is.
+ALONG = planned(seqscan=False, bitmapscan=False)
 # An index in some order would be read from its beginning until enough is found.
 BY_WORDS = planned(seqscan=False, indexscan=False, indexonlyscan=False)
 
@@ -245,7 +246,7 @@ def _count_among(db: Database, kept: _Kept, newest: int, most: int) -> int:
     if last is None:
         return 0
     among = replace(kept, conditions=[*kept.conditions, by.until(last)])
-    return db.scalar(counting(among.rows(_of.id).limit(most)), execution_options=BY_ID) or 0
+    return db.scalar(counting(among.rows(_of.id).limit(most)), execution_options=ALONG) or 0
 
 
 def _gather(db: Database, kept: _Kept, paging: Paging, *, by: Order, whole: bool) -> Slice[Row[Any]]:
@@ -279,17 +280,18 @@ def _read_along(db: Database, kept: _Kept, paging: Paging, *, by: Order, total: 
     later = [_of.start_at >= kept.on_at] if kept.on_at and by.columns[0].key == "start_at" else []
     near = by.cut(_Kept(later, None).rows(*by.columns), replace(paging, page=1, size=READ_AHEAD))
     last = db.execute(near.offset(READ_AHEAD).limit(1), execution_options=BY_INDEX).first()
-    if last is not None:
+    if last is None:
+        rows = _rows_of_page(db, kept, paging, by=by, ways=BY_INDEX)
+    else:
         ahead = replace(kept, conditions=[*kept.conditions, by.until(last)])
-        found = _cut(db, ahead, paging, by=by, total=total, ways=BY_INDEX)
-        if found.next_cursor:
-            return found
-        return _cut(db, kept, paging, by=by, total=total, ways=BY_WORDS)
-    return _cut(db, kept, paging, by=by, total=total, ways=BY_INDEX)
-
-
-def _cut(  # noqa: PLR0913 - what is cut, how, and what is known of it
-    db: Database, kept: _Kept, paging: Paging, *, by: Order, total: Total, ways: Settings
-) -> Slice[Row[Any]]:
-    rows = db.execute(by.cut(kept.events(by, paging), paging), execution_options=ways).all()
+        rows = _rows_of_page(db, ahead, paging, by=by, ways=ALONG)
+        if len(rows) <= paging.size:
+            rows = _rows_of_page(db, kept, paging, by=by, ways=BY_WORDS)
     return slice_of(rows, by.key, paging, by=by, total=total)
+
+
+def _rows_of_page(
+    db: Database, kept: _Kept, paging: Paging, *, by: Order, ways: Settings
+) -> Sequence[Row[Any]]:
+    """Return the rows of one page of what is kept, and one more unless it is the last."""
+    return db.execute(by.cut(kept.events(by, paging), paging), execution_options=ways).all()

@@ -104,11 +104,13 @@ def plan_of(statement: str, explanation: Any) -> Plan:
     return Plan(statement, whole, top["Plan"]["Shared Hit Blocks"] + top["Plan"]["Shared Read Blocks"])
 
 
-def plans_of(store: Store, wanted: EventQuery) -> tuple[Slice[Any], list[Plan]]:
-    located = wanted.located("/events", SEALS)
-    assert located is not None
+def plans_of(store: Store, wanted: EventQuery, *, cursors: bool = True) -> tuple[Slice[Any], list[Plan]]:
+    if cursors:
+        located = wanted.located("/events", SEALS)
+        assert located is not None
+        wanted = located
     with explained(store.engine, "ANALYZE, BUFFERS, FORMAT JSON") as found, store.looks() as db:
-        answer = page_public(db, located)
+        answer = page_public(db, wanted)
     return answer, [plan_of(*one) for one in found]
 
 
@@ -131,6 +133,7 @@ def test_what_is_documented_reads_no_table_as_a_whole_and_no_more_than_is_stated
         assert answer.items, question.query
         found += faults(question, plans)
     found += deep_pages_that_cost_more(large)
+    found += pages_without_cursors_that_cost_more(large)
     with monkeypatch.context() as patch:
         found += broad_searches_that_are_counted_otherwise(large, patch)
     assert found == []
@@ -179,3 +182,11 @@ def deep_pages_that_cost_more(large: Store) -> Iterator[str]:
         )
         if deep > 1.3 * first + 2:
             yield f"{sort}: {deep} buffers, where the first page reads {first}"
+
+
+def pages_without_cursors_that_cost_more(large: Store) -> Iterator[str]:
+    """Yield a search of which a page takes more statements for a caller who has no use for a cursor."""
+    wanted = EventQuery(search="festival")
+    with_one, without = (len(plans_of(large, wanted, cursors=cursors)[1]) for cursors in (True, False))
+    if without > with_one:
+        yield f"{wanted}: {without} statements, where a page with a cursor takes {with_one}"

@@ -54,7 +54,7 @@ MARGIN = 1.3
 KEY = ("key", "id_of_key")
 
 BY_INDEX = planned(seqscan=False)
-# What is read along an index of some order meets what is wanted soon, and needs no gathering of all that is.
+# Along the index of an order, what is wanted turns up soon; a bitmap would first gather all of it.
 ALONG = planned(seqscan=False, bitmapscan=False)
 # An index in some order would be read from its beginning until enough is found.
 BY_WORDS = planned(seqscan=False, indexscan=False, indexonlyscan=False)

@@ -19,11 +19,11 @@ from bench.rig import Rig
 from bench.service import BASELINE, SERVICE, serving
 
 LEVELS = (16, 256, 512)
-TURNS = 2 * len(LEVELS)
+TURNS_EACH = 2
 SECONDS = 2
 QUICK_LEVELS = (16, 64)
 BOUND = 0.9
-ROUNDS = 4
+ROUNDS = 8
 ANSWERS_EACH = 3
 TRIAL_SECONDS = 2
 LONGEST_SECONDS = 30
@@ -91,21 +91,24 @@ def run(rig: Rig, seconds: int | None = None, only: str | None = None) -> Report
 def _judge(rig: Rig, report: Report, address: str, case: Case, seconds: int) -> None:
     """Add the row of a case; one that misses the bound is measured for longer, and all of it counts.
 
-    The levels take turns, up and down again, on the same rows. What steadily gets slower or faster meanwhile,
-    the machine or the tables that grow, then speaks for none of them. After the first round there are as many
-    whatever comes of them: to stop at the first that holds would find that every route does.
+    The levels take turns, up and down again, on the same rows; in every other round, down and up. What
+    steadily gets slower or faster meanwhile, the machine or the tables that grow, then speaks for none of
+    them. After the first round there are as many whatever comes of them: to stop at the first that holds
+    would find that every route does.
     """
     levels = QUICK_LEVELS if rig.quick else LEVELS
-    turns = levels + levels[::-1]
+    up_and_down = levels + levels[::-1]
     found = _Levels()
     try:
         if not rig.quick:
             tried = rig.measure(address, case, clients=min(levels), seconds=TRIAL_SECONDS)
             seconds = max(seconds, min(ceil(ANSWERS_EACH * max(levels) / tried.per_second), LONGEST_SECONDS))
         for number in range(1 if rig.quick else ROUNDS):
-            for level, load in zip(turns, rig.measure_turns(address, case, turns, seconds), strict=True):
+            turns = up_and_down if number % 2 == 0 else levels[::-1] + levels
+            loads = rig.measure_turns(address, case, turns=turns, seconds=seconds)
+            for level, load in zip(turns, loads, strict=True):
                 found.add(level, load)
-            rig.drain(load, level)
+            rig.drain(loads[-1], turns[-1])
             if number == 0 and found.worst >= BOUND:
                 break
     except BrokenRunError as error:

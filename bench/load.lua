@@ -19,8 +19,10 @@ end
 function init(args)
    file, expected, cycles = args[1], tonumber(args[2]), args[3] == "cycle"
    clients, turned_away, began, ended = tonumber(args[4]), tonumber(args[5]), 0, 0
-   served, refused, first_refusal, ran_out = 0, 0, "", false
+   served, refused, first_refusal, ran_out, taken = 0, 0, "", false, 0
    lines = io.lines(file)
+   -- What an earlier run has sent may have been done, whether or not it was answered.
+   for _ = 1, tonumber(args[6]) do lines() end
 end
 
 function request()
@@ -31,6 +33,7 @@ function request()
       lines = io.lines(file)
       line = lines()
    end
+   taken = taken + 1
    local method, path, token, known, body = line:match("^([^\t]*)\t([^\t]*)\t([^\t]*)\t([^\t]*)\t(.*)$")
    local headers = {}
    if token ~= "" then headers["Authorization"] = "Bearer " .. token end
@@ -60,6 +63,7 @@ function done(summary, latency, requests)
    tell("refused", thread:get("refused"))
    tell("first_refusal", thread:get("first_refusal"))
    tell("ran_out", thread:get("ran_out"))
+   tell("taken", thread:get("taken"))
    tell("socket_errors", errors.connect + errors.read + errors.write + errors.timeout)
    -- From when as many were served as there are clients. Before that a server takes all of them in at
    -- once, work whose answers the end of the run cuts off at the other end of the queue.

@@ -36,7 +36,8 @@ class Line(NamedTuple):
 class Run:
     """How many connections send, for how long, what is in ``file``, and which status is wanted.
 
-    ``turned_away`` is a second status that does not break the run, and does not count as served.
+    ``turned_away`` is a second status that does not break the run, and does not count as served. The first
+    ``skipped`` lines of the file are not sent.
     """
 
     file: Path
@@ -45,16 +46,18 @@ class Run:
     expected: int
     cycles: bool
     turned_away: int = 0
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was served in a run."""
+    """What was served in a run, and how many lines were taken from the file for it."""
 
     per_second: float
     p50_ms: float
     p99_ms: float
     served: int = 0
+    taken: int = 0
 
 
 def write(lines: Iterable[Line], file: Path) -> Path:
@@ -83,7 +86,7 @@ def drive(address: str, run: Run) -> Load:
         raise BrokenRunError(message)
     options = ["-t1", f"-c{run.clients}", f"-d{run.seconds}s", f"--timeout={TIMEOUT_SECONDS}s", "--latency"]
     for_script = [str(run.file), str(run.expected), "cycle" if run.cycles else "once", str(run.clients)]
-    for_script.append(str(run.turned_away))
+    for_script += [str(run.turned_away), str(run.skipped)]
     words = [wrk, *options, "-s", str(SCRIPT), address, "--", *for_script]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=run.seconds + 60)
     told = dict(line.split(" ", 2)[1:] for line in done.stdout.splitlines() if line.startswith("bench "))
@@ -96,6 +99,7 @@ def drive(address: str, run: Run) -> Load:
         p50_ms=float(told["p50_ms"]),
         p99_ms=float(told["p99_ms"]),
         served=int(told["served"]),
+        taken=int(told["taken"]),
     )
 
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
@@ -16,7 +15,7 @@ from bench.postgres import wait_until_quiet
 from bench.service import ServedWith
 
 FASTEST = 4_000
-"""More requests a second than any route that writes answers; as many are prepared."""
+"""More requests a second than any route that writes answers; as many are prepared, for all turns together."""
 
 LONGEST_DRAIN = 60.0
 
@@ -50,12 +49,13 @@ class Rig:
             BrokenRunError: there is no figure.
 
         """
-        return self.measure_turns(address, case, (clients,), seconds)[0]
+        return self.measure_turns(address, case, turns=(clients,), seconds=seconds)[0]
 
-    def measure_turns(self, address: str, case: Case, turns: Sequence[int], seconds: int) -> list[Load]:
+    def measure_turns(self, address: str, case: Case, *, turns: Sequence[int], seconds: int) -> list[Load]:
         """Measure one case with one number of clients after the other, on rows that are made once.
 
-        Each turn has requests of its own, and begins when those that the last one left have been served.
+        Each turn goes on where the last one stopped in the file of requests, and begins when those that it
+        left behind have been served.
 
         Raises:
             BrokenRunError: there is no figure.
@@ -63,29 +63,29 @@ class Rig:
         """
         if (address, case.label) not in self.warm and not self.quick:
             # What a process does once, such as compiling its queries, is no part of its rate.
-            self._drive(address, case, (4,), 1)
+            self._drive(address, case, turns=(4,), seconds=1)
             self.warm.add((address, case.label))
-        loads = self._drive(address, case, turns, seconds)
+        loads = self._drive(address, case, turns=turns, seconds=seconds)
         rates = ", ".join(
             f"{load.per_second:,.0f}/s with {clients}" for load, clients in zip(loads, turns, strict=True)
         )
         self.progress.print(f"{case.label}: {rates} clients")
         return loads
 
-    def _drive(self, address: str, case: Case, turns: Sequence[int], seconds: int) -> list[Load]:
-        each = self.world.events if case.cycles else min(FASTEST * seconds, self.world.requests // len(turns))
-        lines = case.lines(self.world, self.tokens, each * len(turns))
-        files = [
-            write(islice(lines, each), self.folder / f"requests-{number}") for number in range(len(turns))
-        ]
+    def _drive(self, address: str, case: Case, *, turns: Sequence[int], seconds: int) -> list[Load]:
+        count = self.world.events
+        if not case.cycles:
+            count = min(FASTEST * seconds * len(turns), self.world.requests)
+        file = write(case.lines(self.world, self.tokens, count), self.folder / "requests")
         wait_until_quiet(self.engine)
-        self.world.fill(self.engine, case.more, count=each * len(turns))
+        self.world.fill(self.engine, case.more, count=count)
         loads: list[Load] = []
-        for file, clients in zip(files, turns, strict=True):
-            if loads:
-                self.drain(loads[-1], turns[len(loads) - 1])
+        for number, clients in enumerate(turns):
+            if number > 0:
+                self.drain(loads[-1], turns[number - 1])
                 wait_until_quiet(self.engine)
-            run = Run(file, clients, seconds, case.expected, case.cycles, case.turned_away)
+            skipped = 0 if case.cycles else sum(load.taken for load in loads)
+            run = Run(file, clients, seconds, case.expected, case.cycles, case.turned_away, skipped)
             loads.append(drive(address, run))
         return loads
 

@@ -111,6 +111,16 @@ def test_a_run_counts_what_was_served(address: str, tmp_path: Path) -> None:
 
 
 @needs_wrk
+def test_a_run_goes_on_in_the_file_where_the_last_one_stopped(address: str, tmp_path: Path) -> None:
+    many = _run(tmp_path, *["/nowhere"] * 5, *["/fine"] * 200_000, cycles=False)
+    first = load.drive(address, replace(many, skipped=5))
+    assert first.served <= first.taken <= first.served + many.clients + 1
+    # wrk asks for the first request once more than it sends it.
+    with pytest.raises(load.BrokenRunError, match="2 requests were refused, the first with 404"):
+        load.drive(address, replace(many, skipped=2))
+
+
+@needs_wrk
 def test_one_refused_request_breaks_a_run(address: str, tmp_path: Path) -> None:
     with pytest.raises(load.BrokenRunError, match="refused, the first with 404"):
         load.drive(address, _run(tmp_path, "/fine", "/fine", "/nowhere"))

@@ -4,14 +4,48 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ARRAY, DateTime, Integer, String, cast, func, select, update
+from sqlalchemy import ARRAY, DateTime, Integer, String, bindparam, func, select, update
 from sqlalchemy.orm import joinedload
 
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
 from app.crud.records import Order, page
-from app.models import Registration, Scan
+from app.models import Base, Registration, Scan
 from app.models.enums import RegistrationStatus, Verdict
+
+# The statements of the door are put together once, down to the parameters: at the door every one counts.
+_TICKETS = select(
+    Registration.ticket_code,
+    Registration.id,
+    Registration.user_id,
+    Registration.status,
+    Registration.created_at,
+    Registration.checked_in_at,
+).where(
+    Registration.event_id == bindparam("event_id"),
+    Registration.ticket_code == func.any(bindparam("codes", type_=ARRAY(String))),
+)
+
+_SCANS = select(Scan).where(
+    Scan.event_id == bindparam("event_id"),
+    Scan.scanned_by == bindparam("user_id"),
+    Scan.client_id == func.any(bindparam("client_ids", type_=ARRAY(String))),
+)
+
+_TIMES = (
+    func.unnest(
+        bindparam("ids", type_=ARRAY(Integer)), bindparam("times", type_=ARRAY(DateTime(timezone=True)))
+    )
+    .table_valued("id", "checked_in_at")
+    .render_derived()
+)
+# Of the table, since to the mapper the parameters would be rows of values.
+_REGISTRATIONS = Base.metadata.tables[Registration.__tablename__]
+_MOVE = (
+    update(_REGISTRATIONS)
+    .where(_REGISTRATIONS.c.id == _TIMES.c.id)
+    .values(checked_in_at=_TIMES.c.checked_in_at)
+)
 
 
 @dataclass(slots=True)
@@ -31,46 +65,20 @@ def map_tickets(db: Database, event_id: int, codes: Collection[str]) -> dict[str
 
     For whoever holds the event's lock: nobody else changes a registration of the event meanwhile.
     """
-    query = select(
-        Registration.ticket_code,
-        Registration.id,
-        Registration.user_id,
-        Registration.status,
-        Registration.created_at,
-        Registration.checked_in_at,
-    ).where(
-        Registration.event_id == event_id,
-        Registration.ticket_code == func.any(cast(list(codes), ARRAY(String))),
-    )
-    tickets = (Ticket(*facts) for facts in db.execute(query))
+    tickets = (Ticket(*facts) for facts in db.execute(_TICKETS, {"event_id": event_id, "codes": list(codes)}))
     return {ticket.code: ticket for ticket in tickets}
 
 
 def map_scans(db: Database, event_id: int, user_id: int, client_ids: Collection[str]) -> dict[str, Scan]:
     """Return the scans that someone has sent for an event under these names."""
-    query = select(Scan).where(
-        Scan.event_id == event_id,
-        Scan.scanned_by == user_id,
-        Scan.client_id == func.any(cast(list(client_ids), ARRAY(String))),
-    )
-    return {scan.client_id: scan for scan in db.scalars(query) if scan.client_id is not None}
+    values = {"event_id": event_id, "user_id": user_id, "client_ids": list(client_ids)}
+    return {scan.client_id: scan for scan in db.scalars(_SCANS, values) if scan.client_id is not None}
 
 
 def move_check_ins(db: Database, times: Mapping[int, datetime]) -> None:
     """Set when each registration, by its id, was checked in."""
-    if not times:
-        return
-    moved = (
-        func.unnest(
-            cast(list(times), ARRAY(Integer)), cast(list(times.values()), ARRAY(DateTime(timezone=True)))
-        )
-        .table_valued("id", "checked_in_at")
-        .render_derived()
-    )
-    db.execute(
-        update(Registration).where(Registration.id == moved.c.id).values(checked_in_at=moved.c.checked_in_at),
-        execution_options={"synchronize_session": False},
-    )
+    if times:
+        db.execute(_MOVE, {"ids": list(times), "times": list(times.values())})
 
 
 def add_all(db: Database, scans: Sequence[Scan]) -> None:

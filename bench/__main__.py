@@ -65,9 +65,8 @@ def main(  # noqa: PLR0913 - each is an option
     chosen = suites or list(Suite)
     longest = seconds or max(routes.SECONDS, rush.SECONDS, limits.SECONDS)
     if Suite.COLLAPSE in chosen:
-        levels = collapse.QUICK_LEVELS if quick else collapse.LEVELS
-        turns = collapse.TURNS_EACH * len(levels)
-        longest = max(longest, turns * (seconds or collapse.SECONDS))
+        turns = collapse.turns(quick=quick)
+        longest = max(longest, len(turns) * (seconds or collapse.SECONDS))
     world = World(people=FASTEST * longest + 2)
     secret = secrets.token_urlsafe(48)
     tokens = list(world.tokens(Tokens(secret, timedelta(days=1))))

@@ -19,7 +19,6 @@ from bench.rig import Rig
 from bench.service import BASELINE, SERVICE, serving
 
 LEVELS = (16, 256, 512)
-TURNS_EACH = 2
 SECONDS = 2
 QUICK_LEVELS = (16, 64)
 BOUND = 0.9
@@ -61,6 +60,12 @@ class _Levels:
         ]
 
 
+def turns(*, quick: bool, downwards: bool = False) -> list[int]:
+    """Return how many clients come in each turn of a round: ever more and then ever fewer, or the reverse."""
+    levels = sorted(QUICK_LEVELS if quick else LEVELS, reverse=downwards)
+    return levels + levels[::-1]
+
+
 def run(rig: Rig, seconds: int | None = None, only: str | None = None) -> Report:
     """Measure every route that writes at each number of clients."""
     seconds = seconds or SECONDS
@@ -96,19 +101,17 @@ def _judge(rig: Rig, report: Report, address: str, case: Case, seconds: int) -> 
     them. After the first round there are as many whatever comes of them: to stop at the first that holds
     would find that every route does.
     """
-    levels = QUICK_LEVELS if rig.quick else LEVELS
-    up_and_down = levels + levels[::-1]
     found = _Levels()
     try:
         if not rig.quick:
-            tried = rig.measure(address, case, clients=min(levels), seconds=TRIAL_SECONDS)
-            seconds = max(seconds, min(ceil(ANSWERS_EACH * max(levels) / tried.per_second), LONGEST_SECONDS))
+            tried = rig.measure(address, case, clients=min(LEVELS), seconds=TRIAL_SECONDS)
+            seconds = max(seconds, min(ceil(ANSWERS_EACH * max(LEVELS) / tried.per_second), LONGEST_SECONDS))
         for number in range(1 if rig.quick else ROUNDS):
-            turns = up_and_down if number % 2 == 0 else levels[::-1] + levels
-            loads = rig.measure_turns(address, case, turns=turns, seconds=seconds)
-            for level, load in zip(turns, loads, strict=True):
+            levels = turns(quick=rig.quick, downwards=number % 2 == 1)
+            loads = rig.measure_turns(address, case, turns=levels, seconds=seconds)
+            for level, load in zip(levels, loads, strict=True):
                 found.add(level, load)
-            rig.drain(loads[-1], turns[-1])
+            rig.drain(loads[-1], levels[-1])
             if number == 0 and found.worst >= BOUND:
                 break
     except BrokenRunError as error:
@@ -116,7 +119,7 @@ def _judge(rig: Rig, report: Report, address: str, case: Case, seconds: int) -> 
         report.broken.append(f"{case.label}: {error}")
         return
     holds = found.worst >= BOUND
-    each = len(found.loads[min(levels)])
+    each = len(found.loads[min(found.loads)])
     report.table.add_row(case.label, *found.cells, str(each), "holds" if holds else "misses")
     if not holds and not rig.quick:
         report.misses.append(f"{case.label}: {found.worst:.2f} of {LEVELS[0]} clients, not {BOUND}")

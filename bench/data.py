@@ -71,7 +71,7 @@ def empty(engine: Engine) -> None:
 
 @dataclass(frozen=True)
 class World:
-    """How many rows there are; as many people as the longest run has requests, and more than events."""
+    """How many rows there are; as many people as requests for the longest run, and more than events."""
 
     people: int
     events: int = 2_000

@@ -33,7 +33,7 @@ def resident_after(rig: Rig, goals: Sequence[int], seconds: int) -> list[float]:
                 loads += 1
                 acknowledged += load.served
                 # Those that were cut off may have been served or not, so they are not sent again.
-                sent += load.served + 2 * CLIENTS
+                sent += load.taken
                 rig.progress.print(f"{found + load.served:,} registrations, {load.per_second:,.0f}/s")
             resident.append(resident_mb(address))
         audit(rig.engine, least=acknowledged, most=acknowledged + loads * CLIENTS)

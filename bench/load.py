@@ -62,7 +62,8 @@ class Load:
 
 def write(lines: Iterable[Line], file: Path) -> Path:
     """Write the requests of a run to ``file``."""
-    file.write_text("".join("\t".join(line) + "\n" for line in lines), encoding="utf-8")
+    with file.open("w", encoding="utf-8") as out:
+        out.writelines("\t".join(line) + "\n" for line in lines)
     return file
 
 

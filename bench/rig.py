@@ -15,7 +15,10 @@ from bench.postgres import wait_until_quiet
 from bench.service import ServedWith
 
 FASTEST = 4_000
-"""More requests a second than any route that writes answers; as many are prepared, for all turns together."""
+"""More requests a second than any route that writes answers.
+
+As many are prepared, for all turns together and as far as there are people.
+"""
 
 LONGEST_DRAIN = 60.0
 

@@ -32,19 +32,19 @@ _SCANS = select(Scan).where(
     Scan.client_id == func.any(bindparam("client_ids", type_=ARRAY(String))),
 )
 
-_TIMES = (
+_times = (
     func.unnest(
         bindparam("ids", type_=ARRAY(Integer)), bindparam("times", type_=ARRAY(DateTime(timezone=True)))
     )
     .table_valued("id", "checked_in_at")
     .render_derived()
 )
-# Of the table, since to the mapper the parameters would be rows of values.
-_REGISTRATIONS = Base.metadata.tables[Registration.__tablename__]
+# On the table and not the model: the ORM would copy the statement each time, to keep objects in step.
+_registrations = Base.metadata.tables[Registration.__tablename__]
 _MOVE = (
-    update(_REGISTRATIONS)
-    .where(_REGISTRATIONS.c.id == _TIMES.c.id)
-    .values(checked_in_at=_TIMES.c.checked_in_at)
+    update(_registrations)
+    .where(_registrations.c.id == _times.c.id)
+    .values(checked_in_at=_times.c.checked_in_at)
 )
 
 

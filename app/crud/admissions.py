@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import (
     ARRAY,
+    DateTime,
     Integer,
     String,
     TableValuedAlias,
@@ -53,7 +54,7 @@ class Admitted:
     ticket_code: str
 
 
-def as_table(**columns: type[Integer | String]) -> TableValuedAlias:
+def as_table(**columns: type[Integer | String] | DateTime) -> TableValuedAlias:
     """Read arrays of equal length, each bound under the name of its column, as the rows of a table."""
     arrays = [bindparam(name, type_=ARRAY(kind)) for name, kind in columns.items()]
     return func.unnest(*arrays).table_valued(*columns, with_ordinality="arrival").render_derived()

@@ -9,6 +9,7 @@ from sqlalchemy.orm import joinedload
 
 from app.core.database import Database
 from app.core.pagination import Paging, Slice
+from app.crud.admissions import as_table
 from app.crud.records import Order, page
 from app.models import Base, Registration, Scan
 from app.models.enums import RegistrationStatus, Verdict
@@ -32,19 +33,13 @@ _SCANS = select(Scan).where(
     Scan.client_id == func.any(bindparam("client_ids", type_=ARRAY(String))),
 )
 
-_times = (
-    func.unnest(
-        bindparam("ids", type_=ARRAY(Integer)), bindparam("times", type_=ARRAY(DateTime(timezone=True)))
-    )
-    .table_valued("id", "checked_in_at")
-    .render_derived()
-)
+_moved = as_table(registration_id=Integer, at=DateTime(timezone=True))
 # On the table and not the model: the ORM would copy the statement each time, to keep objects in step.
 _registrations = Base.metadata.tables[Registration.__tablename__]
 _MOVE = (
     update(_registrations)
-    .where(_registrations.c.id == _times.c.id)
-    .values(checked_in_at=_times.c.checked_in_at)
+    .where(_registrations.c.id == _moved.c.registration_id)
+    .values(checked_in_at=_moved.c.at)
 )
 
 
@@ -78,7 +73,7 @@ def map_scans(db: Database, event_id: int, user_id: int, client_ids: Collection[
 def move_check_ins(db: Database, times: Mapping[int, datetime]) -> None:
     """Set when each registration, by its id, was checked in."""
     if times:
-        db.execute(_MOVE, {"ids": list(times), "times": list(times.values())})
+        db.execute(_MOVE, {"registration_id": list(times), "at": list(times.values())})
 
 
 def add_all(db: Database, scans: Sequence[Scan]) -> None:
